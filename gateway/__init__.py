@@ -1,0 +1,3 @@
+"""The NativeLink Monitoring API for an unmodified NativeLink."""
+
+__version__ = "0.1.0"

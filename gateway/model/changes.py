@@ -1,0 +1,93 @@
+"""What became different: frozen, numbered, in order. Watch, events, metrics and logs all subscribe to this one stream.
+
+`SchedulerModel.apply` returns them. An entity is named by its arrival number; a reader looks the entity up for its state,
+or knows from the change that it is gone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.model.events import Stage
+from gateway.model.identity import Properties
+from gateway.model.records import Anomaly
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Anything that became different."""
+
+    #: Counts up by one over the model's life.
+    number: int
+    #: Unix nanoseconds.
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerChanged(Change):
+    """A worker appeared, or an attribute of it has a new value."""
+
+    arrival: int
+    worker_id: str
+    appeared: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRemoved(Change):
+    """A worker is no longer connected."""
+
+    arrival: int
+    worker_id: str
+    #: Such as "stream ended", "evicted", "going away".
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationRefused(Change):
+    """A worker registered in vain."""
+
+    peer: str
+    id_prefix: str
+    properties: Properties | None
+    status_code: int | None
+    status_message: str
+
+
+@dataclass(frozen=True, slots=True)
+class OperationChanged(Change):
+    """An operation appeared, or an attribute of it has a new value."""
+
+    arrival: int
+    operation_id: str
+    #: None: it appeared.
+    stage_before: Stage | None
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True)
+class OperationRemoved(Change):
+    """An operation is no longer listed."""
+
+    arrival: int
+    operation_id: str
+    #: Such as "retention", "abandoned", "joined with NNN", "scheduler restarted".
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerRestarted(Change):
+    """The scheduler was seen to begin anew; uptime starts again."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnomalyFound(Change):
+    """Something contradicted the lifecycle or could not be read."""
+
+    anomaly: Anomaly
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsLost(Change):
+    """Records between tap and model are missing."""
+
+    count: int
