@@ -6,6 +6,7 @@ without looking again: entities are mutable and live.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -89,7 +90,9 @@ class Operation:
     #: Unix nanoseconds; when the request was seen, or the worker's half if that was first.
     load_at: int
     #: Every client id that joined, in order of first sight; client_operation_id is the first's.
-    clients: list[Client] = field(default_factory=list)
+    clients: Sequence[Client] = field(default_factory=list)
+    #: False: known by a WaitExecution only, which does not say whether the action is cacheable; `key.cacheable` is a guess.
+    is_cacheable_known: bool = True
     #: The scheduler's id; None until a worker got the operation.
     scheduler_operation_id: str | None = None
     #: What `operation_id` was before it changed.
@@ -121,6 +124,11 @@ class Operation:
     action_platform: Properties | None = None
     #: The worker was told to kill it.
     kill_requested: bool = False
+
+    @property
+    def cacheable(self) -> bool | None:
+        """Whether the scheduler joins it with equal actions; None: not known."""
+        return self.key.cacheable if self.key is not None and self.is_cacheable_known else None
 
     @property
     def client_operation_id(self) -> str | None:

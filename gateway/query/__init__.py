@@ -1,1 +1,1 @@
-"""."""
+"""Filter, order and page over rows of any kind: pure functions, so that `observe` and `serve` answer alike."""

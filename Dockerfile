@@ -1,0 +1,31 @@
+# The gateway alone, for a NativeLink that runs elsewhere.
+#
+#   docker build -t nativelink-gateway .
+#   docker run --network host -v "$PWD/gateway.json5:/etc/nativelink-gateway/gateway.json5:ro" nativelink-gateway
+ARG PYTHON_IMAGE=python:3.13-slim
+
+FROM ${PYTHON_IMAGE} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+RUN python -m venv /opt/nativelink-gateway
+ENV PATH=/opt/nativelink-gateway/bin:$PATH
+WORKDIR /source
+COPY requirements/run.txt requirements/run.txt
+RUN pip install --require-hashes -r requirements/run.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY gateway gateway
+RUN pip install --no-deps --no-build-isolation . && python -m compileall -q /opt/nativelink-gateway
+
+FROM ${PYTHON_IMAGE}
+RUN groupadd --gid 10001 gateway \
+    && useradd --uid 10001 --gid gateway --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin gateway \
+    && install -d -m 0700 -o gateway -g gateway /var/lib/nativelink-gateway
+COPY --from=build /opt/nativelink-gateway /opt/nativelink-gateway
+ENV PATH=/opt/nativelink-gateway/bin:$PATH PYTHONUNBUFFERED=1 STATE_DIRECTORY=/var/lib/nativelink-gateway
+USER gateway
+VOLUME /var/lib/nativelink-gateway
+EXPOSE 50062
+# The loop of `serve` runs; whether it has something to say is /readyz, and not a reason to be restarted.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=15s \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:50062/livez', timeout=4)"]
+ENTRYPOINT ["nativelink-gateway"]
+CMD ["run", "--config", "/etc/nativelink-gateway/gateway.json5"]

@@ -1,0 +1,99 @@
+"""The words of the command line. In: the arguments. Out: a namespace whose `command` names what to do."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from gateway import __version__
+from gateway.logs import LEVELS
+
+_ABOUT = """\
+The NativeLink Monitoring API for an unmodified NativeLink: a transparent tap in front of its ports, a model of its
+scheduler, JSON over HTTP."""
+
+_MORE = """\
+configuration:
+  One JSON5 file (--config). The block from NativeLink's documentation of the Monitoring API is a whole one; its
+  `gateway: {...}` object holds the rest. `check-config` prints every setting with its value, or every mistake.
+  Without any file: NativeLink's shipped ports on loopback (50051, 50061), taps on those plus 100, HTTP on 50062.
+
+environment:
+  STATE_DIRECTORY, XDG_STATE_HOME, HOME   where gateway.state_dir is unless the file says so, in this order
+  any variable                            strings of both files may say ${VAR} or ${VAR:-default}
+
+exit codes:
+  0 stopped as told   1 a port, a directory or a lock is not to be had   2 mistakes in arguments or configuration
+  70 a defect: please report what was logged"""
+
+_COMMANDS = {
+    "run": "the whole gateway: starts tap, observe and serve, each a process, and keeps them running",
+    "tap": "one role: forward NativeLink's traffic and publish what is read along the way",
+    "observe": "one role: follow the tap's records, keep the model, answer the introspection service",
+    "serve": "one role: answer HTTP from the introspection service",
+    "check-config": "print the resolved configuration, or every mistake in it, and exit",
+    "demo": "a simulated NativeLink with workers and builds behind the whole gateway, to try it out",
+}
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse; exits by itself for --help, --version and mistakes, as argparse does."""
+    parser = argparse.ArgumentParser(
+        "nativelink-gateway",
+        description=_ABOUT,
+        epilog=_MORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
+    for name, what in _COMMANDS.items():
+        command = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.", allow_abbrev=False)
+        _add_options(command, name)
+        if name == "demo" and name in arguments:
+            # Its options live with the simulation, which is too large to be imported by every command.
+            from gateway.simulation.demo import add_arguments  # noqa: PLC0415
+
+            add_arguments(command)
+    return parser.parse_args(arguments)
+
+
+def _add_options(command: argparse.ArgumentParser, name: str) -> None:
+    if name != "demo":
+        command.add_argument("--config", type=Path, metavar="FILE", help="the gateway's own configuration, JSON5")
+        command.add_argument(
+            "--nativelink-config",
+            type=Path,
+            metavar="FILE",
+            help="NativeLink's own configuration: scheduler names, property types, timeouts and ports are read from it",
+        )
+    command.add_argument("--http", metavar="HOST:PORT", help="answer HTTP here, whatever the file says")
+    command.add_argument("--log-level", choices=LEVELS, default="info", help="what is logged to stderr (default: %(default)s)")
+    if name in {"tap", "serve"}:
+        command.add_argument(
+            "--listener",
+            action="append",
+            default=[],
+            type=_listener,
+            metavar="NAME=DESCRIPTOR",
+            help=f"a listening socket that this process inherits, for {'the tap of that name' if name == 'tap' else 'http'}",
+        )
+    if name in {"tap", "observe", "serve"}:
+        command.add_argument("--supervisor", type=int, metavar="PID", help="the parent process: this one dies when it does")
+
+
+def _listener(text: str) -> tuple[str, int]:
+    name, _, descriptor = text.rpartition("=")
+    if not name or not descriptor.isdecimal() or not _is_open(int(descriptor)):
+        raise argparse.ArgumentTypeError(f"{text}: NAME=DESCRIPTOR of an open socket")
+    return name, int(descriptor)
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except (OSError, OverflowError):
+        return False
+    return True

@@ -1,0 +1,95 @@
+"""From arguments to the work and back to an exit code; the only place where errors become words for a person."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import faulthandler
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from gateway.cli.arguments import parse
+from gateway.cli.process import DEFECT, die_with, raise_descriptor_limit, run_until_stopped
+from gateway.config.load import load_config
+from gateway.config.resolved import to_json
+from gateway.config.types import Config
+from gateway.errors import ConfigurationError, GatewayError
+from gateway.logs import set_up
+
+_ROLES = ("tap", "observe", "serve")
+
+logger = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says. No traceback for what a person can mend."""
+    options = parse(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if options.command == "check-config":
+            sys.stdout.write(to_json(_load(options)))
+            sys.stdout.flush()
+            return 0
+        return _work(options)
+    except GatewayError as error:
+        sys.stderr.write(f"{_complaint(error, options)}\n")
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read the output has gone; what is still buffered would fail again when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _work(options: argparse.Namespace) -> int:
+    if getattr(options, "supervisor", None) is not None:
+        die_with(options.supervisor)
+    # Before logging begins: mistakes are told as they are, not as a log line.
+    config = None if options.command == "demo" else _load(options)
+    faulthandler.enable()
+    raise_descriptor_limit()
+    writer = set_up(options.command, options.log_level)
+    try:
+        if config is None:
+            _demo(options)
+        elif options.command == "run":
+            _run(config, options.log_level)
+        else:
+            from gateway.cli.roles import run_role  # noqa: PLC0415 # pulls in uvloop, which the other commands do without
+
+            run_role(options.command, config, dict(getattr(options, "listener", ())))
+    except GatewayError:
+        raise
+    except Exception:
+        logger.critical("ended by a defect", exc_info=True)
+        return DEFECT
+    finally:
+        writer.close()
+    return 0
+
+
+def _run(config: Config, log_level: str) -> None:
+    from gateway.supervisor import Supervisor  # noqa: PLC0415 # only here and in the demo
+
+    async def work(stop: asyncio.Event) -> None:
+        await Supervisor(config, log_level).run(stop)
+
+    run_until_stopped(work, stop_timeout_s=config.stop_timeout_s)
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from gateway.cli.demo import run_demo  # noqa: PLC0415 # as above
+
+    run_demo(options)
+
+
+def _load(options: argparse.Namespace) -> Config:
+    return load_config(options.config, nativelink=options.nativelink_config, http=options.http)
+
+
+def _complaint(error: GatewayError, options: argparse.Namespace) -> str:
+    if not isinstance(error, ConfigurationError):
+        return f"nativelink-gateway {options.command}: {error}"
+    count = len(error.problems)
+    where = getattr(options, "config", None) or "the configuration"
+    return f"nativelink-gateway {options.command}: {count} problem{'s' * (count != 1)} in {where}\n{error}"

@@ -1,0 +1,43 @@
+"""Whether the parts of a configuration agree with each other: each may be right and all together wrong.
+
+In: the resolved configuration. Out: notes of names that are used twice and of addresses that cannot be had at the same time.
+"""
+
+from __future__ import annotations
+
+from gateway.config.problems import Problems
+from gateway.config.types import Address, Config
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104 # compared with, never bound
+
+
+def check_agreement(config: Config, problems: Problems, *, http_setting: str) -> None:
+    """Note every disagreement. `http_setting` is where the HTTP address was given."""
+    listens = [(http_setting, config.http)]
+    listens += [(f"gateway.taps[{index}].listen", tap.listen) for index, tap in enumerate(config.taps)]
+    if config.introspection.listen is not None:
+        listens.append(("gateway.introspection.listen", config.introspection.listen))
+    for index, (setting, address) in enumerate(listens):
+        for other, taken in listens[:index]:
+            if _collide(address, taken):
+                problems.add(setting, str(address), f"another address than {other} has")
+        for position, tap in enumerate(config.taps):
+            if _collide(address, tap.upstream):
+                problems.add(
+                    setting,
+                    str(address),
+                    f"another address than gateway.taps[{position}].upstream has: NativeLink listens there, not we",
+                )
+    names = [tap.name for tap in config.taps]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            problems.add(f"gateway.taps[{index}].name", name, f"another name than gateway.taps[{names.index(name)}] has")
+
+
+def _collide(one: Address, other: Address) -> bool:
+    """Whether both cannot be listened on at once, as far as can be told without asking for names."""
+    if one.port != other.port:
+        return False
+    hosts = {one.host, other.host}
+    return len(hosts) == 1 or hosts <= _ANY | _LOOPBACK

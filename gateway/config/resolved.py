@@ -1,0 +1,85 @@
+"""The resolved configuration comes in, a file that means exactly the same goes out: every value written, with the file's own names.
+
+`nativelink-gateway check-config` prints it, and the supervisor hands it to its roles, so that what runs is what was checked.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from gateway.config.expansion import escape
+from gateway.config.types import Address, Config, Tap
+
+
+def to_json(config: Config) -> str:
+    """JSON text that `load_config` reads back as an equal `Config`, ending in a newline."""
+    return json.dumps(_escaped(to_values(config)), indent=2, ensure_ascii=False) + "\n"
+
+
+def to_values(config: Config) -> dict[str, Any]:
+    """The file's value, strings as they are meant."""
+    scheduler = config.scheduler
+    return {
+        "servers": [
+            {
+                "name": "monitoring",
+                "listener": {"http": {"socket_address": str(config.http)}},
+                "services": {"monitoring": {"scheduler": config.scheduler_name}},
+            }
+        ],
+        "gateway": {
+            "taps": [_tap(tap) for tap in config.taps],
+            "tap": {
+                "ring_bytes": config.tap.ring_bytes,
+                "message_bytes": config.tap.message_bytes,
+                "undecoded_bytes": config.tap.undecoded_bytes,
+                "decode_interval_ms": config.tap.decode_interval_ms,
+            },
+            "cas": config.cas
+            and {
+                "endpoint": str(config.cas.endpoint),
+                "in_flight": config.cas.in_flight,
+                "cache_entries": config.cas.cache_entries,
+            },
+            "scheduler": {
+                "supported_platform_properties": {
+                    name: kind.value for name, kind in scheduler.supported_platform_properties.items()
+                },
+                "worker_timeout_s": scheduler.worker_timeout_s,
+                "client_action_timeout_s": scheduler.client_action_timeout_s,
+                "max_job_retries": scheduler.max_job_retries,
+                "experimental_backend": "redis" if scheduler.keeps_operations else "memory",
+            },
+            "retention": {"completed_s": config.retention.completed_s, "completed_max": config.retention.completed_max},
+            "introspection": {"listen": _or_null(config.introspection.listen), "endpoint": _or_null(config.introspection.endpoint)},
+            "authentication": config.authentication.value,
+            "instances": dict(config.instances),
+            "state_dir": str(config.state_dir),
+            "stop_timeout_s": config.stop_timeout_s,
+        },
+    }
+
+
+def _tap(tap: Tap) -> dict[str, Any]:
+    return {
+        "name": tap.name,
+        "listen": str(tap.listen),
+        "upstream": str(tap.upstream),
+        "carries": sorted(each.value for each in tap.carries),
+        "scheduler": tap.scheduler,
+        "dial_timeout_s": tap.dial_timeout_s,
+    }
+
+
+def _or_null(address: Address | None) -> str | None:
+    return None if address is None else str(address)
+
+
+def _escaped(value: Any) -> Any:
+    """Every string so that reading, which expands variables, gives it back."""
+    if isinstance(value, dict):
+        return {key: _escaped(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_escaped(each) for each in value]
+    return escape(value) if isinstance(value, str) else value

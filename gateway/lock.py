@@ -1,0 +1,44 @@
+"""One process at a time: a lock file's path comes in, the lock is held until the process ends or lets go.
+
+The kernel lets go when a process dies, however it dies, so a lock is never stale.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gateway.errors import StartError
+
+
+@contextmanager
+def exclusive_lock(path: Path, setting: str) -> Iterator[None]:
+    """Hold the lock; the file says which process holds it.
+
+    Args:
+        path: of the file; its directory exists.
+        setting: what decides where the file is, for the message.
+
+    Raises:
+        StartError: another process holds it, or the file cannot be had.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StartError(f"{setting}: cannot open {path}: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+            raise StartError(
+                f"{setting}: {path.parent}: in use by another gateway (pid {holder}, {path.name}): stop that one, or choose another"
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,251 @@
+"""Which client halves and which workers' half are one operation.
+
+A client knows its client_operation_id, a worker the scheduler's operation_id, and nothing on the wire carries both
+(nativelink-facts 3). What both carry is the action key. Within a key, `generations` (cacheable) and `pairing` (not cacheable)
+decide what probably belongs together; an equal queued_timestamp in a client's result and in StartExecute, exact to the nanosecond,
+proves it and overrules them.
+
+Messages of different connections come in any order. What is decided here depends on what the halves say, so that, once the messages
+of a moment have all come, there are the same operations in the same stages and the same proven pairs, whatever the order was.
+"""
+
+from __future__ import annotations
+
+from gateway.model import generations, pairing
+from gateway.model.events import Outcome
+from gateway.model.halves import ClientHalf, Row
+from gateway.model.identity import ActionKey
+from gateway.model.lifecycle import Work
+from gateway.model.pools import opposite
+from gateway.model.register import Register
+
+
+class Correlation:
+    """Told of every half that comes or changes; gives each its row, and drops rows that are joined with others."""
+
+    def __init__(self, register: Register) -> None:
+        self._register = register
+
+    # --- clients' halves ----------------------------------------------------------------------------------------------
+
+    def told(self, half: ClientHalf) -> None:
+        """A client half is new, or was told something that is not final, or nobody follows it any more."""
+        row = half.row or self._place(half)
+        is_paired = row.pool is not None and not row.pool.key.cacheable
+        if row.live and row.is_over:
+            # Its end is on the way, or it came back and this was never its own.
+            row.is_closed = row.is_closed and not is_paired
+            self._register.settle_later(row)
+        self._register.touch(row)
+        if is_paired:
+            pairing.reconsider(self._register, row)
+
+    def done(self, half: ClientHalf) -> None:
+        """A client half was told how the operation ended (`half.done`, `half.outcome`); it may be new."""
+        outcome = half.outcome
+        if outcome is None:
+            self.told(half)
+        elif outcome.cached:
+            self._ran_elsewhere(half)
+        elif not outcome.queued_at:
+            # Of exhausted retries it is absent or zero (nativelink-facts 7).
+            self._fail(half, outcome)
+        else:
+            self._prove(half, outcome.queued_at)
+
+    def named(self, half: ClientHalf, key: ActionKey) -> Row:
+        """An update names the digest of a client half that had none; its row from then on."""
+        before = half.row
+        assert before is not None  # noqa: S101 - it is listed
+        before.detach(half)
+        half.key = key
+        row = self._place(half)
+        self._without(before, "its action is known")
+        return row
+
+    def lost(self, half: ClientHalf) -> None:
+        """The scheduler does not know the client's operation id any more."""
+        row = half.row
+        assert row is not None  # noqa: S101 - it is listed
+        row.detach(half)
+        self._register.forget_half(half)
+        self._without(row, "unknown to the scheduler")
+
+    # --- workers' halves ----------------------------------------------------------------------------------------------
+
+    def row_for_run(self, operation_id: str, key: ActionKey, queued_at: int | None) -> Row:
+        """The row of a scheduler's operation id that was not seen before: now it has a workers' half, still Work.NONE."""
+        register = self._register
+        queued_at = queued_at or None
+        pool = register.pools.open(key)
+        row = pool.awaiting.pop(queued_at, None) if queued_at is not None else None
+        if row is not None:
+            for half in row.clients:
+                half.is_proven = half.outcome is not None and half.outcome.queued_at == queued_at
+        else:
+            row = generations.candidate(pool) if key.cacheable else pairing.candidate(pool)
+            row = row or self._unsure(key)
+        if row is None:
+            row = generations.row_for_run(register, pool, queued_at) if key.cacheable else register.new_row(key)
+        pool.unsure.pop(row.arrival, None)
+        row.is_cacheable_known = True
+        if row.is_announced:
+            row.previous_operation_id = row.operation_id
+        row.scheduler_operation_id = operation_id
+        row.queued_at = queued_at
+        row.work_seen_at = register.now
+        register.by_operation_id[operation_id] = row
+        if queued_at is not None:
+            pool.by_queued_at.setdefault(queued_at, row)
+        return row
+
+    def worked(self, row: Row) -> None:
+        """The workers' half of a row changed."""
+        self._register.touch(row)
+        if row.pool is not None and not row.pool.key.cacheable:
+            pairing.reconsider(self._register, row)
+
+    def _unsure(self, key: ActionKey) -> Row | None:
+        """A row that was taken for one of the opposite key only by a guess."""
+        pools = self._register.pools
+        sibling = pools.get(opposite(key))
+        row = next((row for row in sibling.unsure.values() if not row.is_over), None) if sibling is not None else None
+        if row is not None:
+            pools.leave(row)
+            pools.enter(row, key)
+            if key.cacheable:
+                generations.adopt(self._register, pools.open(key), row)
+            for half in row.clients:
+                half.key = key
+        return row
+
+    # --- when all messages of a moment must have come -----------------------------------------------------------------
+
+    def settle(self, row: Row) -> None:
+        """The row is over or superseded since `SETTLING_NS`: who still waits for its end belongs to another operation."""
+        row.has_settled_timer = False
+        if not row.is_over and not row.is_superseded:
+            return
+        if row.live and row.pool is not None and not row.pool.key.cacheable:
+            pairing.put_right(self._register, row)
+        self._close(row)
+        waiting = tuple(row.live.values())
+        for half in waiting:
+            row.detach(half)
+        for half in waiting:
+            self.told(half)
+        if waiting:
+            self._without(row, "joined with a later operation")
+        if row.is_superseded and not row.is_over and row.work is not Work.RUNNING and row.arrival in self._register.operations:
+            self._register.drop(row, "superseded")
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _place(self, half: ClientHalf) -> Row:
+        register, key = self._register, half.key
+        if key is None:
+            row = register.new_row(None, is_cacheable_known=False)
+            row.attach(half)
+            return row
+        pool = register.pools.open(key)
+        return generations.place(register, pool, half) if key.cacheable else pairing.place(register, pool, half)
+
+    def _ran_elsewhere(self, half: ClientHalf) -> None:
+        """A cached result says nothing about a worker's half, and nothing about other clients."""
+        row = half.row
+        if row is None or row.scheduler_operation_id is not None or len(row.clients) > 1:
+            self._alone(half)
+        else:
+            self._close(row)
+
+    def _fail(self, half: ClientHalf, outcome: Outcome) -> None:
+        """Nothing in the result proves where it belongs, but another client's may be word for word the same."""
+        if half.key is None or not half.key.cacheable:
+            self.told(half)
+            return
+        pool = self._register.pools.open(half.key)
+        row = pool.failed
+        if row is not None and not row.is_closed and any(other.outcome == outcome for other in row.clients):
+            self._move(half, row)
+        else:
+            self.told(half)
+            pool.failed = half.row
+
+    def _prove(self, half: ClientHalf, queued_at: int) -> None:
+        row = half.row
+        found = self._proven(half, queued_at)
+        if found is not None:
+            self._close(found)
+            self._move(half, found)
+            half.is_proven = found.scheduler_operation_id is not None
+        elif row is not None and row.scheduler_operation_id is not None and row.queued_at is None:
+            self.told(half)
+        else:
+            if row is None or row.scheduler_operation_id is not None:
+                row = self._alone(half)
+            if row.pool is not None:
+                row.pool.awaiting.setdefault(queued_at, row)
+            self._close(row)
+
+    def _proven(self, half: ClientHalf, queued_at: int) -> Row | None:
+        """The row whose workers' half, or one of whose other clients' results, has this queued_timestamp."""
+        if half.row is not None and half.row.queued_at == queued_at:
+            return half.row
+        key = half.key
+        if key is None:
+            return None
+        for each in (key,) if half.is_cacheable_known else (key, opposite(key)):
+            pool = self._register.pools.get(each)
+            found = (pool.by_queued_at.get(queued_at) or pool.awaiting.get(queued_at)) if pool is not None else None
+            if found is not None and (each.cacheable or not _is_taken(found)):
+                return found
+        return None
+
+    def _move(self, half: ClientHalf, target: Row) -> None:
+        """Into the row where it is proven to belong; an uncacheable operation has no other client then."""
+        before = half.row
+        if before is target:
+            self._register.touch(target)
+            return
+        if before is not None:
+            before.detach(half)
+        displaced = () if target.key is None or target.key.cacheable else tuple(target.clients)
+        for other in displaced:
+            target.detach(other)
+        half.key = target.key
+        target.attach(half)
+        self._register.touch(target)
+        if before is not None:
+            self._without(before, f"joined with {target.operation_id}")
+        for other in displaced:
+            self.told(other)
+
+    def _alone(self, half: ClientHalf) -> Row:
+        """Into a row of its own, which nothing joins without proof."""
+        before = half.row
+        if before is not None:
+            before.detach(half)
+        row = self._register.new_row(half.key, is_cacheable_known=half.is_cacheable_known)
+        row.attach(half)
+        self._close(row)
+        if before is not None:
+            self._without(before, "joined with a later operation")
+        return row
+
+    def _close(self, row: Row) -> None:
+        row.is_closed = True
+        if row.pool is not None:
+            row.pool.stand(row, None)
+        self._register.touch(row)
+
+    def _without(self, row: Row, reason: str) -> None:
+        """A client half has left the row: it is dropped if nothing of it is left."""
+        if row.clients or row.scheduler_operation_id is not None:
+            self.worked(row)
+        elif row.arrival in self._register.operations:
+            self._register.drop(row, reason)
+
+
+def _is_taken(row: Row) -> bool:
+    """Whether an uncacheable operation has its client for certain."""
+    return any(half.is_proven or row.scheduler_operation_id is None for half in row.clients)

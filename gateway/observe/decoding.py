@@ -1,0 +1,123 @@
+"""Messages of the two tapped services as the values of the model: protobuf in, identities, outcomes and metadata out.
+
+Pure functions. Payloads that do not parse raise `DecodeError`; whoever calls turns that into `MessageUnread`.
+"""
+
+from __future__ import annotations
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from gateway.model.events import Outcome, RequestMetadata, Stage
+from gateway.model.identity import ActionKey, Digest, Properties, function_by_hash_length
+from gateway.pb import remote_execution_pb2 as reapi
+from gateway.pb import status_pb2, worker_api_pb2
+
+_SECOND = 1_000_000_000
+
+_STAGES = {
+    reapi.ExecutionStage.CACHE_CHECK: Stage.CACHE_CHECK,
+    reapi.ExecutionStage.QUEUED: Stage.QUEUED,
+    reapi.ExecutionStage.EXECUTING: Stage.EXECUTING,
+    reapi.ExecutionStage.COMPLETED: Stage.COMPLETED,
+}
+
+#: REAPI numbers of digest functions -> the names that the model uses.
+_FUNCTIONS = {number: name.lower() for name, number in reapi.DigestFunction.Value.items() if number}
+_FUNCTION_NUMBERS = {name: number for number, name in _FUNCTIONS.items()}
+
+
+def unix_ns(timestamp: Timestamp) -> int:
+    """Unix nanoseconds, exactly: never through a float."""
+    return timestamp.seconds * _SECOND + timestamp.nanos
+
+
+def stage(number: int) -> Stage:
+    """A number that REAPI does not name is `UNKNOWN`."""
+    return _STAGES.get(number, Stage.UNKNOWN)  # type: ignore[call-overload, no-any-return]  # open enum: any number may come
+
+
+def function_number(function: str) -> reapi.DigestFunction.Value.ValueType:
+    """The REAPI number of a function; UNKNOWN for one that REAPI does not name."""
+    return reapi.DigestFunction.Value.ValueType(_FUNCTION_NUMBERS.get(function, 0))
+
+
+def digest(message: reapi.Digest, function: int = 0) -> Digest:
+    """With the function that the request names; where it names none, or an unknown one, told by hash length (facts 7)."""
+    hash_ = message.hash.lower()
+    name = _FUNCTIONS.get(function) or function_by_hash_length(hash_)  # type: ignore[call-overload]  # open enum, as above
+    return Digest(name, hash_, message.size_bytes)
+
+
+def action_key(request: reapi.ExecuteRequest) -> ActionKey:
+    """What both halves of an operation carry; the digest function is normalised, so that absent and SHA256 are one."""
+    return ActionKey(request.instance_name, digest(request.action_digest, request.digest_function), not request.skip_cache_lookup)
+
+
+def properties(message: reapi.Platform | worker_api_pb2.ConnectWorkerRequest) -> Properties:
+    """Names and values in the order of the wire, repeats included."""
+    return tuple([(each.name, each.value) for each in message.properties])
+
+
+def request_metadata(payload: bytes) -> RequestMetadata | None:
+    """A RequestMetadata header; None where none was sent.
+
+    Raises:
+        google.protobuf.message.DecodeError: it is none.
+    """
+    if not payload:
+        return None
+    message = reapi.RequestMetadata.FromString(payload)
+    return RequestMetadata(
+        tool_name=message.tool_details.tool_name,
+        tool_version=message.tool_details.tool_version,
+        action_id=message.action_id,
+        tool_invocation_id=message.tool_invocation_id,
+        correlated_invocations_id=message.correlated_invocations_id,
+        action_mnemonic=message.action_mnemonic,
+        target_id=message.target_id,
+        configuration_id=message.configuration_id,
+    )
+
+
+def outcome(response: reapi.ExecuteResponse, usage: worker_api_pb2.ActionResourceUsage | None = None) -> Outcome:
+    """How an execution ended, with what a worker says it used."""
+    exit_code = queued_at = started_at = completed_at = None
+    worker_id = ""
+    if response.HasField("result"):
+        exit_code = response.result.exit_code
+        if response.result.HasField("execution_metadata"):
+            metadata = response.result.execution_metadata
+            worker_id = metadata.worker
+            queued_at = unix_ns(metadata.queued_timestamp) if metadata.HasField("queued_timestamp") else None
+            if metadata.HasField("execution_start_timestamp"):
+                started_at = unix_ns(metadata.execution_start_timestamp)
+            if metadata.HasField("execution_completed_timestamp"):
+                completed_at = unix_ns(metadata.execution_completed_timestamp)
+    return Outcome(
+        status_code=response.status.code,
+        status_message=response.status.message,
+        exit_code=exit_code,
+        cached=response.cached_result,
+        queued_at=queued_at,
+        worker_id=worker_id,
+        execution_started_at=started_at,
+        execution_completed_at=completed_at,
+        peak_memory_kb=_sampled(usage, usage.peak_memory_kb) if usage else None,
+        cpu_time_ms=_sampled(usage, usage.cpu_time_ms) if usage else None,
+    )
+
+
+def failure(status: status_pb2.Status, *, internal: bool, usage: worker_api_pb2.ActionResourceUsage | None = None) -> Outcome:
+    """An ending that is an error and nothing else; `internal`: a worker's, which the scheduler tries elsewhere."""
+    return Outcome(
+        status_code=status.code,
+        status_message=status.message,
+        internal_error=internal,
+        peak_memory_kb=_sampled(usage, usage.peak_memory_kb) if usage else None,
+        cpu_time_ms=_sampled(usage, usage.cpu_time_ms) if usage else None,
+    )
+
+
+def _sampled(usage: worker_api_pb2.ActionResourceUsage, number: int) -> int | None:
+    """Zero of something that was not sampled is not known (facts 2)."""
+    return number if usage.sampled or number else None

@@ -1,0 +1,181 @@
+"""Whether the answers can be trusted, in sentences that say what to do: state of links, taps and model in, Health and Taps out.
+
+Pure, and without memory: what has recovered is not mentioned any more.
+
+UNHEALTHY: no tap is attached, so nothing is current. DEGRADED: the answers are there, and something about them needs a person.
+Notes are for what is not wrong and still surprises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.config.types import Carries, Config
+from gateway.observe.taps import ListenerState, TapRun
+from gateway.observe.timestamps import timestamp
+from gateway.pb import introspection_pb2 as pb
+
+_SECOND = 1_000_000_000
+
+#: Below this many bytes nobody minds what they are.
+_BULK_BYTES = 64 * 1024 * 1024
+
+_BLIND_ADVICE = {
+    "TLS": "point its peer at the tap without TLS, or past the tap",
+    "OVERLOADED": "the machine is too slow for the traffic: give the tap more CPU or send bulk traffic past it",
+}
+_BLIND_ADVICE_OTHERWISE = "its calls show again when the peer reconnects; if it happens again, report it with the tap's log"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkState:
+    """How the record link of one tap process is."""
+
+    #: Seconds since the last Tick; None: none ever came.
+    silence_s: float | None
+    #: Up, and a Tick within 5 s.
+    is_fresh: bool
+    #: Why it is down; None: it is up.
+    problem: str | None
+    #: None: nothing was ever read.
+    run: TapRun | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """What health wants to know of the model."""
+
+    #: Records were missed, and what they said has not been made good yet.
+    is_partial: bool
+    records_missed: int
+    #: Messages of other schedulers, by scheduler.
+    foreign: Mapping[str, int]
+
+
+def assess(config: Config, link: LinkState, model: ModelState) -> pb.Health:
+    """The health of what is shown."""
+    reasons = list(_reasons(link, model))
+    status = pb.Health.DEGRADED if reasons else pb.Health.HEALTHY
+    if not link.is_fresh:
+        status = pb.Health.UNHEALTHY
+    return pb.Health(status=status, reasons=reasons, notes=list(_notes(config, link, model)))
+
+
+def describe_taps(config: Config, link: LinkState) -> list[pb.Tap]:
+    """Every tap: as it says of itself, or as configured while nothing was heard of it."""
+    run = link.run
+    if run is None:
+        return [
+            pb.Tap(name=tap.name, listen=str(tap.listen), upstream=str(tap.upstream), carries=_words(tap.carries))
+            for tap in config.taps
+        ]
+    return [_describe(listener, run, attached=link.is_fresh) for listener in run.listeners.values()]
+
+
+def _describe(listener: ListenerState, run: TapRun, *, attached: bool) -> pb.Tap:
+    totals = listener.totals
+    return pb.Tap(
+        name=listener.name,
+        listen=listener.listen,
+        upstream=listener.upstream,
+        carries=listener.carries,
+        attached=attached,
+        last_tick=timestamp(run.last_tick_at) if run.last_tick_at is not None else None,
+        connections=totals.connections if totals else 0,
+        open_connections=totals.open_connections if totals else 0,
+        blind_connections=len(listener.blind),
+        bytes=totals.bytes if totals else 0,
+        tapped_bytes=totals.tapped_bytes if totals else 0,
+    )
+
+
+def _reasons(link: LinkState, model: ModelState) -> Iterator[str]:
+    if not link.is_fresh:
+        yield _unattached(link)
+    for listener in _listeners(link):
+        refusals = listener.refusals
+        if refusals is not None:
+            yield (
+                f"Tap {listener.name!r} cannot reach NativeLink at {listener.upstream} since {_clock(refusals.since)} "
+                f"({refusals.reason}): start NativeLink, or correct gateway.taps[].upstream of this tap."
+            )
+        for reason, count in _grouped(listener.blind).items():
+            advice = _BLIND_ADVICE.get(reason.partition(":")[0], _BLIND_ADVICE_OTHERWISE)
+            connections = "1 open connection" if count == 1 else f"{count} open connections"
+            yield f"Tap {listener.name!r} cannot read {connections} ({reason}), and what goes by there is not shown: {advice}."
+    if model.is_partial:
+        yield (
+            f"{model.records_missed} records were missed: workers and operations of that time may be shown wrongly until they "
+            "end or reconnect. If this happens often, give the gateway more CPU or a larger gateway.tap.ring_bytes."
+        )
+
+
+def _unattached(link: LinkState) -> str:
+    if link.problem is not None:
+        return f"No tap is attached ({link.problem}): see whether the tap process runs, with the same state_dir."
+    if link.silence_s is None:
+        return "No tap is attached: its record link is up and nothing has come yet. If this stays, restart the tap."
+    return f"No tap is attached: its record link is silent for {link.silence_s:.0f} s. See whether the tap process is stopped."
+
+
+def _notes(config: Config, link: LinkState, model: ModelState) -> Iterator[str]:
+    carried = {carries for tap in config.taps for carries in tap.carries}
+    if Carries.EXECUTION not in carried:
+        yield (
+            "No tap carries 'execution': clients, priorities and queued operations are not known. "
+            "Add a tap in front of NativeLink's client port to see them."
+        )
+    if Carries.WORKER_API not in carried:
+        yield (
+            "No tap carries 'worker_api': workers and which operation they run are not known. "
+            "Add a tap in front of NativeLink's worker port to see them."
+        )
+    for listener in _listeners(link):
+        totals = listener.totals
+        if totals is None:
+            continue
+        if not totals.connections:
+            yield _unused(listener)
+        if Carries.EXECUTION.value in listener.carries and totals.bytes > _BULK_BYTES and totals.tapped_bytes * 2 < totals.bytes:
+            share = 100 - 100 * totals.tapped_bytes // totals.bytes
+            yield (
+                f"{share} % of the bytes through tap {listener.name!r} are not execution traffic: point clients' --remote_cache "
+                f"straight at NativeLink ({listener.upstream}) to keep bulk transfers off the tap."
+            )
+    for scheduler, count in sorted(model.foreign.items()):
+        yield f"{count} messages belong to scheduler {scheduler!r}, which is not the one shown here ({config.scheduler_name!r})."
+
+
+def _unused(listener: ListenerState) -> str:
+    advice = []
+    if Carries.EXECUTION.value in listener.carries:
+        advice.append(f"Bazel's --remote_executor=grpc://{listener.listen}")
+    if Carries.WORKER_API.value in listener.carries:
+        advice.append(f"the NativeLink workers' worker_api_endpoint.uri: grpc://{listener.listen}")
+    if not advice and Carries.ADMIN.value in listener.carries:
+        advice.append(f"whoever calls NativeLink's admin API at http://{listener.listen}")
+    pointed = f": set {' and '.join(advice)}" if advice else ""
+    return f"Tap {listener.name!r} has seen no connection yet{pointed}."
+
+
+def _listeners(link: LinkState) -> Sequence[ListenerState]:
+    return list(link.run.listeners.values()) if link.run else []
+
+
+def _grouped(blind: Mapping[int, str]) -> dict[str, int]:
+    """Reasons with how many connections have them, the first five: a sentence each."""
+    counts: dict[str, int] = {}
+    for reason in blind.values():
+        if reason in counts or len(counts) < 5:
+            counts[reason] = counts.get(reason, 0) + 1
+    return counts
+
+
+def _words(carries: frozenset[Carries]) -> list[str]:
+    return sorted(each.value for each in carries)
+
+
+def _clock(at: int) -> str:
+    """RFC 3339, whole seconds, as people and other logs write it."""
+    return timestamp(at // _SECOND * _SECOND).ToJsonString()

@@ -1,0 +1,219 @@
+"""What is published: every entity encoded once, under revision numbers. Changes of the model in, messages of Watch out.
+
+A revision counts batches. Between two of them the model may be ahead of what is published; `publish` catches up. Since entities
+are kept as immutable bytes, a snapshot is a list of references: consistent, however long its chunks take to send.
+
+The log for subscribers that come back is the entities themselves, in the order of their last change, and a bounded list of
+removals: whoever knows a revision from which on all removals are listed gets only what changed.
+
+The taps' totals are no part of a revision: a batch that brings nothing but new totals has the number of the batch before.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from gateway.model.changes import Change, OperationChanged, OperationRemoved, WorkerChanged, WorkerRemoved
+from gateway.model.scheduler import SchedulerModel
+from gateway.observe.introspection import shape
+from gateway.observe.introspection.overview import Overview, OverviewBytes
+from gateway.observe.wire import field
+from gateway.pb import introspection_pb2 as pb
+
+#: Entities of one message: some 300 kB, far below the 4 MB that a client accepts by default.
+CHUNK = 500
+#: Entities that are brought to a subscriber that comes back; a snapshot is the better answer for more.
+RESUME_MAX = 2_000
+#: Removals that are remembered.
+REMOVALS_MAX = 20_000
+
+
+class PublishedState:
+    """The state of one epoch."""
+
+    def __init__(self, model: SchedulerModel, overview: Overview, epoch: str) -> None:
+        self._model = model
+        self._overview = overview
+        self.epoch = epoch
+        self.number = 0
+        #: Arrival -> encoded, as of `number`.
+        self.workers: dict[int, bytes] = {}
+        self.operations: dict[int, bytes] = {}
+        self.scheduler = OverviewBytes(b"", b"")
+        #: Changed since they were encoded: arrival -> worker id, arrivals.
+        self._dirty_workers: dict[int, str] = {}
+        self._dirty_operations: dict[int, None] = {}
+        #: Encoded, to be published.
+        self._fresh_workers: dict[int, bytes] = {}
+        self._fresh_operations: dict[int, bytes] = {}
+        self._gone_workers: list[int] = []
+        self._gone_operations: list[int] = []
+        #: Arrival -> number of the revision that last changed it, the latest at the end.
+        self._changed: dict[int, int] = {}
+        #: (number, arrival, is a worker)
+        self._removals: deque[tuple[int, int, bool]] = deque()
+        #: Removals of this revision and before may be forgotten.
+        self._forgotten = 0
+
+    def mark(self, changes: Iterable[Change]) -> None:
+        """The model changed."""
+        for change in changes:
+            match change:
+                case OperationChanged():
+                    self._dirty_operations[change.arrival] = None
+                case WorkerChanged():
+                    self._dirty_workers[change.arrival] = change.worker_id
+                case OperationRemoved():
+                    self._dirty_operations.pop(change.arrival, None)
+                    self._fresh_operations.pop(change.arrival, None)
+                    if change.arrival in self.operations:
+                        self._gone_operations.append(change.arrival)
+                case WorkerRemoved():
+                    self._dirty_workers.pop(change.arrival, None)
+                    self._fresh_workers.pop(change.arrival, None)
+                    if change.arrival in self.workers:
+                        self._gone_workers.append(change.arrival)
+                case _:
+                    pass  # shown by the overview
+
+    def encode(self, limit: int) -> bool:
+        """Encode at most `limit` of what changed; returns whether that was all."""
+        model = self._model
+        for arrival in list(islice(self._dirty_operations, limit)):
+            del self._dirty_operations[arrival]
+            operation = model.operations.get(arrival)
+            if operation is not None:
+                self._fresh_operations[arrival] = shape.operation(model, operation).SerializeToString()
+        for arrival, worker_id in list(islice(self._dirty_workers.items(), limit)):
+            del self._dirty_workers[arrival]
+            worker = model.workers.get(worker_id)
+            if worker is not None and worker.arrival == arrival:
+                self._fresh_workers[arrival] = shape.worker(worker).SerializeToString()
+        return not self._dirty_operations and not self._dirty_workers
+
+    def publish(self) -> list[bytes]:
+        """Make the model's state the published one; returns it as WatchResponses, none where nothing is new."""
+        self.encode(len(self._dirty_operations) + len(self._dirty_workers))
+        workers = _new(self._fresh_workers, self.workers)
+        operations = _new(self._fresh_operations, self.operations)
+        gone_workers, gone_operations = self._gone_workers, self._gone_operations
+        self._fresh_workers, self._fresh_operations, self._gone_workers, self._gone_operations = {}, {}, [], []
+        before, self.scheduler = self.scheduler, self._overview.encode()
+        messages = []
+        if gone_workers or gone_operations or workers or operations:
+            kinds = [(arrival, encoded, True) for arrival, encoded in workers.items()]
+            kinds += [(arrival, encoded, False) for arrival, encoded in operations.items()]
+            for start in range(0, len(kinds) or 1, CHUNK):
+                part = kinds[start : start + CHUNK]
+                self.number += 1
+                self._keep(part, [] if start else gone_workers, [] if start else gone_operations)
+                scheduler = self.scheduler.message if start + CHUNK >= len(kinds) and before != self.scheduler else None
+                messages.append(
+                    self._batch(
+                        (encoded for _, encoded, is_worker in part if is_worker),
+                        (encoded for _, encoded, is_worker in part if not is_worker),
+                        [] if start else gone_workers,
+                        [] if start else gone_operations,
+                        scheduler,
+                    )
+                )
+        elif before != self.scheduler:
+            self.number += before.lasting != self.scheduler.lasting
+            messages.append(self._batch((), (), (), (), self.scheduler.message))
+        return messages
+
+    def heartbeat(self) -> bytes:
+        """A batch without changes."""
+        return self._batch((), (), (), (), None)
+
+    def since(self, number: int) -> bytes | None:
+        """What takes a subscriber from that revision of this epoch to the published one; None: it needs a snapshot."""
+        if not self._forgotten <= number <= self.number:
+            return None
+        changed = []
+        for arrival in reversed(self._changed):
+            if self._changed[arrival] <= number:
+                break
+            changed.append(arrival)
+            if len(changed) > RESUME_MAX:
+                return None
+        gone = []
+        for removal in reversed(self._removals):
+            if removal[0] <= number:
+                break
+            gone.append(removal)
+        return self._batch(
+            (self.workers[arrival] for arrival in changed if arrival in self.workers),
+            (self.operations[arrival] for arrival in changed if arrival in self.operations),
+            [arrival for _, arrival, is_worker in gone if is_worker],
+            [arrival for _, arrival, is_worker in gone if not is_worker],
+            self.scheduler.message,
+        )
+
+    def snapshot(self) -> Iterator[bytes]:
+        """The published state as WatchResponses; what is published later does not change it."""
+        workers, operations = list(self.workers.values()), list(self.operations.values())
+        return _chunks(pb.Revision(epoch=self.epoch, number=self.number), workers, operations, self.scheduler.message)
+
+    def _keep(self, part: list[tuple[int, bytes, bool]], gone_workers: list[int], gone_operations: list[int]) -> None:
+        """Make a batch part of the state, under its number."""
+        for arrival, encoded, is_worker in part:
+            (self.workers if is_worker else self.operations)[arrival] = encoded
+            self._changed.pop(arrival, None)
+            self._changed[arrival] = self.number
+        for gone, entities, is_worker in ((gone_workers, self.workers, True), (gone_operations, self.operations, False)):
+            for arrival in gone:
+                entities.pop(arrival, None)
+                self._changed.pop(arrival, None)
+                self._removals.append((self.number, arrival, is_worker))
+        while len(self._removals) > REMOVALS_MAX:
+            self._forgotten = self._removals.popleft()[0]
+
+    def _batch(
+        self,
+        workers: Iterable[bytes],
+        operations: Iterable[bytes],
+        gone_workers: Iterable[int],
+        gone_operations: Iterable[int],
+        scheduler: bytes | None,
+    ) -> bytes:
+        """A WatchResponse with a ChangeBatch."""
+        frame = pb.ChangeBatch(
+            revision=pb.Revision(epoch=self.epoch, number=self.number),
+            removed_workers=gone_workers,
+            removed_operations=gone_operations,
+        )
+        batch = b"".join(
+            (
+                frame.SerializeToString(),
+                *field(pb.ChangeBatch.WORKERS_FIELD_NUMBER, workers),
+                *field(pb.ChangeBatch.OPERATIONS_FIELD_NUMBER, operations),
+                *field(pb.ChangeBatch.SCHEDULER_FIELD_NUMBER, () if scheduler is None else (scheduler,)),
+            )
+        )
+        return b"".join(field(pb.WatchResponse.CHANGES_FIELD_NUMBER, (batch,)))
+
+
+def _new(fresh: dict[int, bytes], published: dict[int, bytes]) -> dict[int, bytes]:
+    """What looks different from outside; not every change of the model does."""
+    return {arrival: encoded for arrival, encoded in fresh.items() if published.get(arrival) != encoded}
+
+
+def _chunks(revision: pb.Revision, workers: list[bytes], operations: list[bytes], scheduler: bytes) -> Iterator[bytes]:
+    total = len(workers) + len(operations)
+    for start in range(0, total or 1, CHUNK):
+        last = start + CHUNK >= total
+        of_workers = workers[start : start + CHUNK]
+        of_operations = operations[max(0, start - len(workers)) : max(0, start + CHUNK - len(workers))]
+        frame = pb.SnapshotChunk(revision=revision, first=not start, last=last)
+        chunk = b"".join(
+            (
+                frame.SerializeToString(),
+                *field(pb.SnapshotChunk.WORKERS_FIELD_NUMBER, of_workers),
+                *field(pb.SnapshotChunk.OPERATIONS_FIELD_NUMBER, of_operations),
+                *field(pb.SnapshotChunk.SCHEDULER_FIELD_NUMBER, (scheduler,) if last else ()),
+            )
+        )
+        yield b"".join(field(pb.WatchResponse.SNAPSHOT_FIELD_NUMBER, (chunk,)))

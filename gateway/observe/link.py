@@ -1,0 +1,143 @@
+"""The record link: a tap's unix socket is read for ever, batches of TapRecords go to whoever follows the tap.
+
+The reader asks for the first record that it has not seen, so a link that breaks loses nothing that the tap still has. It never
+waits for anything but the socket; what it hands on is processed between two reads, so the tap's ring is the only queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from google.protobuf.message import DecodeError
+
+from gateway.observe.wire import FramingError, Splitter, delimited
+from gateway.pb import tap_pb2
+
+#: Design 7: fresh is a Tick within this.
+FRESH_S = 5.0
+#: A tap ticks once a second. One that has said nothing for this long may have a successor behind the same path.
+SILENCE_LIMIT_S = 10.0
+
+#: Bytes of one read, which are processed before anything else gets a turn: some milliseconds of work.
+_READ_BYTES = 64 * 1024
+#: A record has at most three messages of the tap's limit (OpenStream), 4 MiB each unless configured otherwise.
+_RECORD_BYTES = 256 * 1024 * 1024
+_FIRST_WAIT_S = 0.05
+_LONGEST_WAIT_S = 2.0
+_CONNECT_TIMEOUT_S = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a reader goes on."""
+
+    #: Empty: no run is known.
+    run: str
+    next_sequence: int
+
+
+class RecordLink:
+    """Follows one tap's socket. `follow` runs until it is cancelled."""
+
+    def __init__(
+        self,
+        path: Path,
+        position: Callable[[], Position],
+        receive: Callable[[list[tap_pb2.TapRecord]], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.path = path
+        self._position = position
+        self._receive = receive
+        self._clock = clock
+        #: Why the link is down; None: it is up.
+        self.problem: str | None = "not connected yet"
+        #: Clock at the last Tick; None: there was none.
+        self._last_tick: float | None = None
+        #: Records that are none. The sequence shows the loss.
+        self.malformed = 0
+
+    def silence_s(self) -> float | None:
+        """Seconds since the last Tick arrived; None: none ever did."""
+        return None if self._last_tick is None else self._clock() - self._last_tick
+
+    @property
+    def is_fresh(self) -> bool:
+        """The link is up and says so itself."""
+        silence_s = self.silence_s()
+        return self.problem is None and silence_s is not None and silence_s <= FRESH_S
+
+    async def follow(self) -> None:
+        """Connect, read, and connect again."""
+        wait_s = _FIRST_WAIT_S
+        while True:
+            ticks_before = self._last_tick
+            self._lost(await self._follow_once())
+            if self._last_tick != ticks_before:
+                wait_s = _FIRST_WAIT_S
+            await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load, guards nothing
+            wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+
+    async def _follow_once(self) -> str:
+        """Read one connection to its end; returns why it is over."""
+        try:
+            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                reader, writer = await asyncio.open_unix_connection(str(self.path), limit=_READ_BYTES)
+        except (OSError, TimeoutError) as error:
+            return f"nobody answers at {self.path}: {_words(error)}"
+        try:
+            position = self._position()
+            writer.write(delimited(tap_pb2.ReadRequest(run=position.run, next_sequence=position.next_sequence).SerializeToString()))
+            await self._read(reader)
+        except (OSError, FramingError, TimeoutError) as error:
+            return f"the record link at {self.path} broke: {_words(error)}"
+        finally:
+            writer.close()
+        return f"the tap at {self.path} closed the record link"
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        splitter = Splitter(_RECORD_BYTES)
+        while data := await _read_some(reader):
+            records = []
+            for message in splitter.feed(data):
+                try:
+                    # upb takes any buffer; its stubs say bytes.
+                    records.append(tap_pb2.TapRecord.FromString(message))  # type: ignore[arg-type]
+                except DecodeError:
+                    self.malformed += 1
+            if not records:
+                continue
+            self._up()
+            if any(record.HasField("tick") for record in records):
+                self._last_tick = self._clock()
+            self._receive(records)
+            # A backlog is read without ever waiting for the socket: others get their turn.
+            await asyncio.sleep(0)
+
+    def _up(self) -> None:
+        if self.problem is not None:
+            self.problem = None
+            logger.info("reading the tap at %s", self.path)
+
+    def _lost(self, problem: str) -> None:
+        if problem != self.problem:
+            logger.warning("not reading the tap: %s", problem)
+        self.problem = problem
+
+
+async def _read_some(reader: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(SILENCE_LIMIT_S):
+        return await reader.read(_READ_BYTES)
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or "no answer in time"

@@ -1,0 +1,69 @@
+"""Bodies: encoded rows come in, the bytes of a JSON list go out, kept as long as they are true."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+
+#: Bytes of all kept bodies together; over it, those that were asked for longest ago go.
+KEPT_BYTES = 64 * 1024 * 1024
+#: Queries at most: empty bodies have entries too, and cursors make any number of queries.
+_KEPT_ENTRIES = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class ListBody:
+    """The answer to a list query."""
+
+    #: A JSON array.
+    json: bytes
+    #: Rows after filtering, before the limit.
+    total: int
+    #: `""`: no page comes after this.
+    next_token: str
+
+
+def json_list(elements: Iterable[bytes]) -> bytes:
+    """A JSON array of encoded elements.
+
+    One join with the brackets folded into the outer elements: `b"[" + joined + b"]"` copies the whole body twice more.
+    """
+    parts = list(elements)
+    if not parts:
+        return b"[]"
+    parts[0] = b"[" + parts[0]
+    parts[-1] += b"]"
+    return b",".join(parts)
+
+
+class Bodies:
+    """Bodies by query; each is true for one revision of what it was made from."""
+
+    def __init__(self, kept_bytes: int = KEPT_BYTES) -> None:
+        self._kept_bytes = kept_bytes
+        #: {query: (revision, body)}, asked for longest ago first
+        self._bodies: OrderedDict[Hashable, tuple[int, ListBody]] = OrderedDict()
+        #: Of all of `_bodies` together.
+        self.size_bytes = 0
+
+    def get(self, query: Hashable, revision: int) -> ListBody | None:
+        """The body of this query, if one of this revision is kept."""
+        kept = self._bodies.get(query)
+        if kept is None or kept[0] != revision:
+            return None
+        self._bodies.move_to_end(query)
+        return kept[1]
+
+    def put(self, query: Hashable, revision: int, body: ListBody) -> None:
+        """Keep a body instead of the one of an older revision; one that is larger than the bound is not kept."""
+        before = self._bodies.pop(query, None)
+        if before is not None:
+            self.size_bytes -= len(before[1].json)
+        if len(body.json) > self._kept_bytes:
+            return
+        self._bodies[query] = (revision, body)
+        self.size_bytes += len(body.json)
+        while self.size_bytes > self._kept_bytes or len(self._bodies) > _KEPT_ENTRIES:
+            _, (_, gone) = self._bodies.popitem(last=False)
+            self.size_bytes -= len(gone.json)

@@ -1,0 +1,219 @@
+"""The replica: rows of a snapshot and of changes come in, encoded answers to list and look-up queries go out.
+
+Everything here is synchronous and belongs to one event loop: changes are applied between two requests, never during one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import TypeVar
+
+from gateway.pb import introspection_pb2 as pb
+from gateway.query.filter import OperationFilter
+from gateway.query.order import STAGES, OrderKey
+from gateway.query.page import DEFAULT_LIMIT, MAX_LIMIT, page
+from gateway.serve.bodies import KEPT_BYTES, Bodies, ListBody, json_list
+from gateway.serve.indexes import Ids, SortedRows
+from gateway.serve.rows import OperationRow, Row, WorkerRow
+
+_key = attrgetter("key")
+_AnyRow = TypeVar("_AnyRow", bound=Row)
+
+
+class OutOfSequenceError(Exception):
+    """A batch that does not continue the replica's state: only a new snapshot helps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """A ChangeBatch of introspection.proto, its entities made into rows."""
+
+    epoch: str
+    number: int
+    workers: Sequence[WorkerRow] = ()
+    operations: Sequence[OperationRow] = ()
+    #: Arrival numbers.
+    removed_workers: Sequence[int] = ()
+    removed_operations: Sequence[int] = ()
+    #: None: unchanged.
+    scheduler: pb.Scheduler | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkersQuery:
+    """What GET /api/v1/workers can ask for; documented to list all."""
+
+    limit: int = MAX_LIMIT
+    after: OrderKey | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OperationsQuery:
+    """What GET /api/v1/operations can ask for."""
+
+    filter: OperationFilter = field(default_factory=OperationFilter)
+    limit: int = DEFAULT_LIMIT
+    after: OrderKey | None = None
+
+
+class Replica:
+    """The state of one epoch. Every index has the revision that last changed it."""
+
+    def __init__(self, epoch: str, number: int, *, kept_bytes: int = KEPT_BYTES) -> None:
+        self.epoch = epoch
+        #: Of the last batch, or of the snapshot.
+        self.number = number
+        #: As upstream sent it last.
+        self.scheduler = pb.Scheduler()
+        #: The number at which any operation last changed.
+        self.operations_revision = number
+        #: {arrival: row}
+        self._workers: dict[int, WorkerRow] = {}
+        self._operations: dict[int, OperationRow] = {}
+        self._worker_ids: Ids[WorkerRow] = Ids()
+        self._operation_ids: Ids[OperationRow] = Ids()
+        self._sorted_workers: SortedRows[WorkerRow] = SortedRows(number)
+        self._by_stage: dict[str, SortedRows[OperationRow]] = {stage: SortedRows(number) for stage in STAGES}
+        #: {worker_id: its operations, running and completed}; a worker without any is not here.
+        self._by_worker: dict[str, SortedRows[OperationRow]] = {}
+        #: All operations as of a revision.
+        self._all: tuple[int, list[OperationRow]] = (-1, [])
+        self._bodies = Bodies(kept_bytes)
+
+    # What comes in.
+
+    def load(self, workers: Iterable[WorkerRow], operations: Iterable[OperationRow]) -> None:
+        """Put rows in, or in the place of those with the same arrival number, as of the replica's number."""
+        for worker in workers:
+            self._put_worker(worker)
+        for operation in operations:
+            self._put_operation(operation)
+
+    def apply(self, changes: Changes) -> None:
+        """Take the replica from its number to that of the changes.
+
+        Raises:
+            OutOfSequenceError: another epoch, a number that goes back, or rows that change while the number stays (bodies are kept
+                by number, so that would show an old state for the new one). Nothing was applied.
+        """
+        epoch, number = changes.epoch, changes.number
+        has_rows = bool(changes.workers or changes.operations or changes.removed_workers or changes.removed_operations)
+        if epoch != self.epoch or number < self.number or (has_rows and number == self.number):
+            raise OutOfSequenceError(f"revision {epoch}/{number} came after {self.epoch}/{self.number}")
+        self.number = number
+        for arrival in changes.removed_workers:
+            self._remove_worker(arrival)
+        for arrival in changes.removed_operations:
+            self._remove_operation(arrival)
+        self.load(changes.workers, changes.operations)
+        if changes.scheduler is not None:
+            self.scheduler = changes.scheduler
+
+    def _put_worker(self, row: WorkerRow) -> None:
+        if self._workers.get(row.arrival) == row:
+            return
+        self._remove_worker(row.arrival)
+        self._workers[row.arrival] = row
+        self._worker_ids.add(row)
+        self._sorted_workers.add(row, self.number)
+
+    def _remove_worker(self, arrival: int) -> None:
+        row = self._workers.pop(arrival, None)
+        if row is not None:
+            self._worker_ids.remove(row)
+            self._sorted_workers.remove(arrival, self.number)
+
+    def _put_operation(self, row: OperationRow) -> None:
+        if self._operations.get(row.arrival) == row:
+            return
+        self._remove_operation(row.arrival)
+        self._operations[row.arrival] = row
+        self._operation_ids.add(row)
+        self._by_stage[row.stage].add(row, self.number)
+        if row.worker_id is not None:
+            self._by_worker.setdefault(row.worker_id, SortedRows(self.number)).add(row, self.number)
+        self.operations_revision = self.number
+
+    def _remove_operation(self, arrival: int) -> None:
+        row = self._operations.pop(arrival, None)
+        if row is None:
+            return
+        self._operation_ids.remove(row)
+        self._by_stage[row.stage].remove(arrival, self.number)
+        if row.worker_id is not None:
+            of_worker = self._by_worker[row.worker_id]
+            of_worker.remove(arrival, self.number)
+            if not of_worker:
+                del self._by_worker[row.worker_id]
+        self.operations_revision = self.number
+
+    # What goes out.
+
+    def worker(self, id_: str) -> bytes | None:
+        """The JSON of a worker; None: none has this id."""
+        row = self._worker_ids.get(id_)
+        return row.json if row is not None else None
+
+    def operation(self, id_: str) -> bytes | None:
+        """The JSON of the operation with this id, any of its ids, with or without `{instance_name}/`; None: there is none.
+
+        An instance name ends at the last slash (nativelink-facts 3).
+        """
+        row = self._operation_ids.get(id_)
+        if row is None:
+            instance_name, slash, plain = id_.rpartition("/")
+            row = self._operation_ids.get(plain) if slash else None
+            if row is not None and row.instance_name != instance_name:
+                row = None
+        return row.json if row is not None else None
+
+    def list_workers(self, query: WorkersQuery) -> ListBody:
+        """A page of the workers."""
+        index = self._sorted_workers
+        return self._bodies.get(query, index.revision) or self._make(query, index.revision, index.rows(), query.limit, query.after)
+
+    def list_operations(self, query: OperationsQuery) -> ListBody:
+        """A page of the operations."""
+        revision = self.revision_of(query.filter)
+        return self._bodies.get(query, revision) or self._make(
+            query, revision, self._matching(query.filter), query.limit, query.after
+        )
+
+    def revision_of(self, wanted: OperationFilter) -> int:
+        """The number of the last revision that may have changed the answer; it never goes back."""
+        if wanted.worker_id is not None:
+            of_worker = self._by_worker.get(wanted.worker_id)
+            # A worker's index goes with its last row; that was some change of operations.
+            return of_worker.revision if of_worker is not None else self.operations_revision
+        if wanted.stages is not None:
+            return max((self._by_stage[stage].revision for stage in wanted.stages), default=0)
+        return self.operations_revision
+
+    def _matching(self, wanted: OperationFilter) -> list[OperationRow]:
+        if wanted.worker_id is not None:
+            of_worker = self._by_worker.get(wanted.worker_id)
+            rows = of_worker.rows() if of_worker is not None else []
+            return rows if wanted.stages is None else [row for row in rows if wanted.matches(row)]
+        if wanted.stages is not None:
+            # Lists of stages, one behind the other, are in order: the stage is what a key begins with.
+            return [row for stage in STAGES if stage in wanted.stages for row in self._by_stage[stage].rows()]
+        revision, rows = self._all
+        if revision != self.operations_revision:
+            rows = [row for stage in STAGES for row in self._by_stage[stage].rows()]
+            self._all = (self.operations_revision, rows)
+        return rows
+
+    def _make(
+        self,
+        query: WorkersQuery | OperationsQuery,
+        revision: int,
+        rows: list[_AnyRow],
+        limit: int,
+        after: OrderKey | None,
+    ) -> ListBody:
+        found = page(rows, _key, limit=limit, after=after)
+        body = ListBody(json_list(row.json for row in found.rows), found.total, found.next_token)
+        self._bodies.put(query, revision, body)
+        return body

@@ -1,0 +1,101 @@
+"""Reply: a body that is bytes already comes in, one write of head and body goes out.
+
+aiohttp's own Response copies the body to join it with the head, and names the server's version; this one does neither.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from email.utils import formatdate
+from http import HTTPStatus
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import HttpVersion11
+
+#: A peer that takes nothing for so long is disconnected.
+WRITE_LIMIT_S = 60.0
+
+_REASONS = {status.value: status.phrase for status in HTTPStatus}
+
+
+class Reply(web.StreamResponse):
+    """A JSON answer with all its bytes at hand. For HEAD only its head is sent."""
+
+    def __init__(self, body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
+        """Args: the JSON; its status; headers besides those that every answer has."""
+        super().__init__(status=status, reason=_REASONS[status], headers=headers)
+        self._json = body
+        self._closes = False
+        self._request: web.BaseRequest | None = None
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the connection may carry another request."""
+        return not self._closes and self._request is not None and self._request.keep_alive
+
+    def force_close(self) -> None:
+        """The connection ends with this answer."""
+        self._closes = True
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Called by aiohttp before `write_eof`; nothing is sent yet."""
+        self._request = request
+        return request.writer
+
+    async def write_eof(self, data: bytes = b"") -> None:  # noqa: ARG002 - aiohttp's signature; it gives none
+        """Send everything.
+
+        Raises:
+            ConnectionResetError: the peer is gone, or takes nothing.
+        """
+        request = self._request
+        transport = request.transport if request is not None else None
+        if request is None or transport is None or transport.is_closing():
+            raise ConnectionResetError
+        head = self._head(request)
+        transport.writelines((head,) if request.method == "HEAD" else (head, self._json))
+        if transport.get_write_buffer_size():
+            try:
+                async with asyncio.timeout(WRITE_LIMIT_S):
+                    await request.writer.drain()
+            except TimeoutError as error:
+                transport.abort()
+                raise ConnectionResetError from error
+
+    def _head(self, request: web.BaseRequest) -> bytes:
+        lines = [
+            f"HTTP/1.1 {self.status} {self.reason}",
+            "Content-Type: application/json",
+            f"Content-Length: {len(self._json)}",
+            # It is true now; whoever wants it again asks again.
+            "Cache-Control: no-cache",
+            f"Date: {_date()}",
+        ]
+        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        if not self.keep_alive:
+            lines.append("Connection: close")
+        elif request.version < HttpVersion11:
+            lines.append("Connection: keep-alive")
+        lines.append("\r\n")
+        return "\r\n".join(lines).encode()
+
+
+class _DateHeader:
+    """RFC 9110 5.6.7, made once a second."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._text = ""
+
+    def __call__(self) -> str:
+        second = int(time.time())
+        if second != self._second:
+            self._second = second
+            self._text = formatdate(second, usegmt=True)
+        return self._text
+
+
+_date = _DateHeader()

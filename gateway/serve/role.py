@@ -1,0 +1,91 @@
+"""The serve role: configuration and perhaps a listening socket come in; it answers HTTP until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from aiohttp import web
+
+from gateway.config.types import Address, Config
+from gateway.errors import StartError
+from gateway.serve.overview import Overview
+from gateway.serve.routes import Routes
+from gateway.serve.server import make_server
+from gateway.serve.upstream import Upstream
+
+#: Connects that wait to be accepted: as many as dashboards may come back at once.
+BACKLOG = 1_024
+#: aiohttp waits for requests under way twice, once kindly and once after cancelling; both within half of what stopping may take.
+_SHUTDOWN_SHARE = 0.25
+
+logger = logging.getLogger(__name__)
+
+
+def bind(config: Config) -> socket.socket:
+    """The listening socket of `config.http`.
+
+    Raises:
+        StartError: the address cannot be had; it names the setting.
+    """
+    host, port = config.http.host, config.http.port
+    try:
+        # A name may stand for several addresses; the first that this machine has is taken.
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, address in found[:-1]:
+            with suppress(OSError):
+                return _listen(family, kind, protocol, address)
+        family, kind, protocol, _, address = found[-1]
+        return _listen(family, kind, protocol, address)
+    except OSError as error:
+        raise StartError(
+            f"servers[].listener.http.socket_address (or --http): cannot listen on {config.http}: {error.strerror or error}"
+        ) from error
+
+
+async def run(config: Config, listener: socket.socket | None, stop: asyncio.Event, *, now: Callable[[], float] = time.time) -> None:
+    """Serve until `stop` is set, then finish what is under way within `config.stop_timeout_s`.
+
+    Args:
+        config: the resolved configuration.
+        listener: a socket that listens already, and is closed in the end; None: that of `bind`.
+        stop: ends it.
+        now: the wall clock, in Unix seconds.
+
+    Raises:
+        StartError: `bind`'s.
+    """
+    listener = listener if listener is not None else bind(config)
+    upstream = Upstream(config)
+    server = make_server(Routes(upstream, Overview(upstream, now=now)), config.authentication)
+    runner = web.ServerRunner(server, shutdown_timeout=config.stop_timeout_s * _SHUTDOWN_SHARE)
+    await runner.setup()
+    async with asyncio.TaskGroup() as tasks:
+        following = tasks.create_task(upstream.follow(), name="follow upstream")
+        try:
+            await web.SockSite(runner, listener, backlog=BACKLOG).start()
+            host, port = listener.getsockname()[:2]
+            logger.info("answering on http://%s", Address(host, port))
+            await stop.wait()
+        finally:
+            # Requests under way still see the replica being kept.
+            await runner.cleanup()
+            following.cancel()
+
+
+def _listen(family: int, kind: int, protocol: int, address: tuple[Any, ...]) -> socket.socket:
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener

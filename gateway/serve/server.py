@@ -1,0 +1,77 @@
+"""Server: routes and a rule of access come in, an aiohttp server whose every answer is JSON goes out.
+
+It is aiohttp's low-level server: no Application, so that an address with any id in it is looked up here, once, and nothing but the
+routes answers.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+
+from gateway.config.types import Authentication
+from gateway.serve.access import check_access
+from gateway.serve.problems import Handler, answer_problems, problem_reply
+from gateway.serve.reply import Reply
+from gateway.serve.routes import Routes
+
+#: Bytes of the request line, and of one header; how many headers. More is 400.
+LINE_BYTES = 8190
+HEADERS = 128
+#: An idle connection, and one whose request does not get complete, is closed after this.
+KEEP_ALIVE_S = 75.0
+#: How long the rest of a request's body is read and thrown away, so that the peer gets to see the answer.
+_LINGER_S = 2.0
+
+logger = logging.getLogger(__name__)
+
+
+class _Connection(web.RequestHandler):
+    """aiohttp's side of one connection; what it cannot read gets the documented error."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> Reply:
+        """Called by aiohttp for requests that are not HTTP; `message` has the offending bytes and stays here."""
+        logger.debug("%s sent what is not HTTP/1.1: %s", request.remote, message, exc_info=exc)
+        is_long = isinstance(exc, LineTooLong)
+        text = f"The address or a header is longer than {LINE_BYTES} bytes" if is_long else "This is no HTTP/1.1 request"
+        reply = problem_reply(status, text)
+        reply.force_close()
+        return reply
+
+
+class JsonServer(web.Server):
+    """The protocol factory for a listening socket."""
+
+    def __call__(self) -> web.RequestHandler:
+        """The protocol of one connection."""
+        return _Connection(
+            self,
+            loop=self._loop,
+            access_log=None,  # type: ignore[arg-type] # None is how aiohttp's own run_app says: no access log
+            max_line_size=LINE_BYTES,
+            max_field_size=LINE_BYTES,
+            max_headers=HEADERS,
+            keepalive_timeout=KEEP_ALIVE_S,
+            lingering_time=_LINGER_S,
+        )
+
+
+def make_server(routes: Routes, authentication: Authentication) -> JsonServer:
+    """A server of the routes; call it within a running loop."""
+
+    async def permitted(request: web.BaseRequest) -> web.StreamResponse:
+        check_access(authentication, request.remote)
+        return await routes.answer(request)
+
+    handler: Handler = answer_problems(permitted)
+    return JsonServer(handler)

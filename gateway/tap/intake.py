@@ -1,0 +1,124 @@
+"""What was forwarded and waits to be decoded: chunks and ends of connections in, fed to decoders in order of arrival.
+
+Decoding a moment later, together, is the tap's largest single gain (tap-cost.md): code and caches are warm, and no forwarding
+waits for it. The queue is bounded in bytes; over the bound the connection that has most of it is not read any more. Decoding
+goes in slices, so that forwarding never waits longer than one slice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from time import monotonic_ns
+
+from gateway.tap.connection import ConnectionDecoder
+from gateway.tap.records import OVERLOADED
+
+_log = logging.getLogger(__name__)
+
+#: How long the loop is held at a time.
+_SLICE_NS = 2_000_000
+
+#: Something other than bytes that happened at a time.
+Happening = Callable[[int], None]
+
+
+class Intake:
+    """One queue for all connections: so order and time are those of arrival, also between connections."""
+
+    __slots__ = ("_chunks", "_decoded", "_handle", "_interval_s", "_limit", "_loop", "_working", "queued_bytes")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, limit_bytes: int, interval_s: float, decoded: Callable[[], None]) -> None:
+        """Decodes `interval_s` after something came, keeps `limit_bytes` until then; `decoded` is called after each slice."""
+        self._loop = loop
+        self._limit = limit_bytes
+        #: Bytes that wait.
+        self.queued_bytes = 0
+        self._interval_s = interval_s
+        self._decoded = decoded
+        #: When, whose, direction and bytes; or when and what else happened.
+        self._chunks: deque[tuple[int, ConnectionDecoder | Happening, int, bytes]] = deque()
+        #: In the middle of a chunk.
+        self._working: ConnectionDecoder | None = None
+        self._handle: asyncio.Handle | None = None
+
+    def chunk(self, decoder: ConnectionDecoder, direction: int, data: bytes) -> None:
+        """Bytes arrived now, and were forwarded. The decoder `reads`."""
+        size = len(data)
+        self._chunks.append((monotonic_ns(), decoder, direction, data))
+        decoder.pending_bytes += size
+        self.queued_bytes += size
+        if self.queued_bytes > self._limit:
+            self._shed()
+        if self._handle is None:
+            self._handle = self._loop.call_later(self._interval_s, self._decode)
+
+    def happened(self, what: Happening) -> None:
+        """Something other than bytes happened now; `what` is called with the time, in its turn."""
+        self._chunks.append((monotonic_ns(), what, 0, b""))
+        if self._handle is None:
+            self._handle = self._loop.call_later(self._interval_s, self._decode)
+
+    def drain(self, within_s: float) -> None:
+        """Decodes what waits, for so long at most; at the end."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        self._run(monotonic_ns() + int(within_s * 1e9))
+
+    def _decode(self) -> None:
+        self._handle = None
+        if not self._run(monotonic_ns() + _SLICE_NS):
+            # The loop looks at its sockets first.
+            self._handle = self._loop.call_soon(self._decode)
+
+    def _run(self, until: int) -> bool:
+        """Decodes until then; whether nothing is left."""
+        chunks = self._chunks
+        while monotonic_ns() < until:
+            if self._working is not None:
+                if not self._working.work():
+                    continue
+                self._working = None
+            if not chunks:
+                break
+            now, what, direction, data = chunks.popleft()
+            if isinstance(what, ConnectionDecoder):
+                self._take(now, what, direction, data)
+            else:
+                self._tell(now, what)
+        self._decoded()
+        return not chunks and self._working is None
+
+    def _take(self, now: int, decoder: ConnectionDecoder, direction: int, data: bytes) -> None:
+        size = len(data)
+        decoder.pending_bytes -= size
+        self.queued_bytes -= size
+        if not decoder.reads:
+            decoder.forwarded(size)
+            return
+        decoder.feed(now, direction, data)
+        if not decoder.work():
+            self._working = decoder
+
+    def _tell(self, now: int, what: Happening) -> None:
+        try:
+            what(now)
+        except Exception:  # forwarding goes on whatever fails here  # noqa: BLE001 - P1
+            _log.exception("the tap failed to record what happened")
+
+    def _shed(self) -> None:
+        """More waits than may: whoever has most of it is not read any more, and its bytes are let go."""
+        waiting = {whose for _, whose, _, _ in self._chunks if isinstance(whose, ConnectionDecoder)}
+        most = max(waiting, key=lambda decoder: decoder.pending_bytes)
+        now = monotonic_ns()
+        kept = deque(chunk for chunk in self._chunks if chunk[1] is not most)
+        self._chunks = kept
+        most.forwarded(most.pending_bytes)
+        self.queued_bytes -= most.pending_bytes
+        most.pending_bytes = 0
+        if self._working is most:
+            self._working = None
+        self.happened(lambda _: most.blind(now, OVERLOADED, f"more than {self._limit} bytes wait to be decoded"))

@@ -1,0 +1,40 @@
+"""One run of the tap: its beginning, its ticks and the decoders of its connections. Records go to a sink."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.config.types import TapLimits
+from gateway.tap import records
+from gateway.tap.bounds import Budget
+from gateway.tap.calls import Shared
+from gateway.tap.connection import ConnectionDecoder
+from gateway.tap.records import Listener, Recorder, Sink, Totals
+
+
+class Journal:
+    """Numbers everything that one run sees."""
+
+    def __init__(
+        self, run: str, unix_ns: int, monotonic_ns: int, listeners: Sequence[Listener], limits: TapLimits, sink: Sink
+    ) -> None:
+        """Begins the run: `unix_ns` is Unix time at `monotonic_ns`; RunStarted goes to the sink."""
+        self.run = run
+        self._budget = Budget(limits.undecoded_bytes)
+        self._recorder = Recorder(sink)
+        self._shared = Shared(self._recorder, self._budget, limits.message_bytes)
+        self._totals = {each.name: Totals(each.name) for each in listeners}
+        #: Body of RunStarted, which every reader is told again.
+        self.started = records.run_started(run, unix_ns, monotonic_ns, listeners)
+        self.monotonic_ns = monotonic_ns
+        self._recorder.record(monotonic_ns, 0, 0, records.RUN_STARTED, self.started)
+
+    def connection(self, number: int, listener: str, peer: str) -> ConnectionDecoder:
+        """A decoder for connection `number`, counted from 1, of a listener by name; `peer` is host:port."""
+        return ConnectionDecoder(number, peer, self._shared, self._totals[listener])
+
+    def tick(self, now: int, ring_bytes: int = 0, queued_bytes: int = 0) -> None:
+        """A second has passed; `queued_bytes` wait to be given to decoders."""
+        self._shared.flush_keep_alives(now)
+        body = records.tick(list(self._totals.values()), ring_bytes, queued_bytes + self._budget.used)
+        self._recorder.record(now, 0, 0, records.TICK, body)

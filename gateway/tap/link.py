@@ -1,0 +1,266 @@
+"""The record link: readers of the ring on a unix socket, each at its own position (ReadRequest in protos/gateway/pb/tap.proto).
+
+Nobody waits for a reader. It is written as much as its socket takes and the rest stays in the ring; what has left the ring
+before the reader came for it is a Gap and the open streams' state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+from gateway.errors import StartError
+from gateway.tap import records
+from gateway.tap.journal import Journal
+from gateway.tap.ring import Ring
+from gateway.tap.wire import FIXED64, LENGTH_DELIMITED, MalformedError, read_field, read_varint
+
+_log = logging.getLogger(__name__)
+
+#: More readers than any installation has.
+_MAX_READERS = 64
+_MAX_REQUEST_BYTES = 4096
+#: What may wait in a reader's transport, besides one stretch; the rest waits in the ring.
+_WRITE_BUFFER_BYTES = 256 * 1024
+#: Stretches written to one reader before others get their turn.
+_STRETCHES = 4
+#: Encoded state that is written at once.
+_STATE_BYTES = 64 * 1024
+
+
+def _read_request(request: bytes) -> tuple[str, int]:
+    """Run and next_sequence of a ReadRequest."""
+    run, next_sequence, pos = "", 0, 0
+    while pos < len(request):
+        field, wire_type, start, pos = read_field(request, pos, len(request))
+        if (field, wire_type) == (1, LENGTH_DELIMITED):
+            run = request[start:pos].decode("utf-8", "replace")
+        elif (field, wire_type) == (2, FIXED64):
+            next_sequence = int.from_bytes(request[start:pos], "little")
+    return run, next_sequence
+
+
+class _Reader(asyncio.Protocol):
+    """One reader."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._ring = link.ring
+        self._transport: asyncio.Transport | None = None
+        self._request = bytearray()
+        #: It has said what it wants.
+        self._reads = False
+        self._paused = False
+        #: Where it is.
+        self._position = 0
+        self._sequence = 0
+        #: State that is being said before the records go on.
+        self._state: Iterator[bytes] | None = None
+        self._handle: asyncio.Handle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
+        if not self._link.add(self):
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - how a reader leaves is its own affair
+        self._transport = None
+        self._link.discard(self)
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self.pump()
+
+    def data_received(self, data: bytes) -> None:
+        if self._reads or self._transport is None:
+            return
+        self._request += data
+        try:
+            length, start = read_varint(self._request, 0, len(self._request))
+        except MalformedError:
+            if len(self._request) > 10:
+                self.refuse("no ReadRequest")
+            return
+        if length > _MAX_REQUEST_BYTES:
+            self.refuse("a ReadRequest that is too long")
+        elif len(self._request) >= start + length:
+            try:
+                run, next_sequence = _read_request(bytes(self._request[start : start + length]))
+            except MalformedError:
+                self.refuse("a ReadRequest that does not parse")
+                return
+            self._begin(run, next_sequence)
+
+    def refuse(self, why: str) -> None:
+        """Ends a reader that does not keep to the protocol."""
+        _log.warning("a reader of the record link sent %s", why)
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _begin(self, run: str, next_sequence: int) -> None:
+        ring, journal = self._ring, self._link.journal
+        self._reads = True
+        self._write(records.encode(1, journal.monotonic_ns, 0, 0, records.RUN_STARTED, journal.started))
+        is_new = run != journal.run
+        # RunStarted has just been said.
+        wanted = 2 if is_new else max(next_sequence, 2)
+        position = ring.position_of(wanted)
+        if position is None:
+            self._lose_place(wanted)
+        elif is_new and run:
+            self._say_state()
+            self._position, self._sequence = position, wanted
+        else:
+            self._position, self._sequence = position, min(wanted, ring.next_sequence)
+        self.pump()
+
+    def _lose_place(self, wanted: int) -> None:
+        """What the reader wants next is gone."""
+        state = self._ring.state
+        self._write(records.encode(state.sequence, state.monotonic_ns, 0, 0, records.GAP, records.gap(wanted, state.sequence)))
+        self._say_state()
+        self._position, self._sequence = self._ring.start, self._ring.first_sequence
+
+    def _say_state(self) -> None:
+        self._state = self._ring.state.snapshot()
+
+    def pump(self) -> None:
+        """Writes what there is, as much as the socket takes."""
+        if not self._reads or self._handle is not None:
+            return
+        for _ in range(_STRETCHES):
+            if self._paused or self._transport is None or not self._write_some():
+                return
+        self._handle = asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._handle = None
+        self.pump()
+
+    def _write_some(self) -> bool:
+        """Writes the next stretch; False: there is none."""
+        if self._state is not None:
+            said = _take(self._state, _STATE_BYTES)
+            if said:
+                self._write(said)
+                return True
+            self._state = None
+        if self._position < self._ring.start:
+            self._lose_place(self._sequence)
+            return True
+        stretch = self._ring.read(self._position)
+        if stretch is None:
+            return False
+        self._position, self._sequence = stretch.position, stretch.sequence
+        self._write(stretch.data)
+        return True
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Ends the reader after what it was already written."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Ends the reader at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def _take(state: Iterator[bytes], count: int) -> bytes:
+    taken = bytearray()
+    for each in state:
+        taken += each
+        if len(taken) >= count:
+            break
+    return bytes(taken)
+
+
+class Link:
+    """The unix socket and its readers."""
+
+    def __init__(self, path: Path, ring: Ring, journal: Journal) -> None:
+        self.ring = ring
+        self.journal = journal
+        self._path = path
+        self._readers: set[_Reader] = set()
+        #: There are no readers.
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listens.
+
+        Raises:
+            StartError: The socket cannot be there.
+        """
+        bound = _bind(self._path)
+        self._server = await asyncio.get_running_loop().create_unix_server(lambda: _Reader(self), sock=bound)
+
+    def add(self, reader: _Reader) -> bool:
+        """A reader connected; False: there are too many."""
+        if len(self._readers) >= _MAX_READERS:
+            _log.warning("more than %d readers of the record link", _MAX_READERS)
+            return False
+        self._readers.add(reader)
+        self._empty.clear()
+        return True
+
+    def discard(self, reader: _Reader) -> None:
+        """A reader is gone."""
+        self._readers.discard(reader)
+        if not self._readers:
+            self._empty.set()
+
+    def wake(self) -> None:
+        """There may be new records."""
+        for reader in list(self._readers):
+            reader.pump()
+
+    async def stop(self, within_s: float) -> None:
+        """Lets readers have what was written to them, for so long, and ends."""
+        if self._server is not None:
+            self._server.close()
+        self.wake()
+        for reader in list(self._readers):
+            reader.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._empty.wait()
+        for reader in list(self._readers):
+            reader.abort()
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+
+
+def _bind(path: Path) -> socket.socket:
+    """A listening unix socket that only this user can open, in the place of a stale one."""
+    if path.exists() and not path.is_socket():
+        raise StartError(f"gateway.state_dir: {path} is in the way and not a socket")
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        bound.bind(str(path))
+        # Nobody can connect before listen().
+        path.chmod(0o600)
+        bound.listen(_MAX_READERS)
+    except OSError as error:
+        bound.close()
+        raise StartError(f"gateway.state_dir: the record link {path} cannot be made: {error.strerror or error}") from None
+    return bound

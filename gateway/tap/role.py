@@ -1,0 +1,119 @@
+"""The tap as a process: configuration and listening sockets in, forwarded connections and the record link out, until it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import socket
+import time
+from collections.abc import Mapping
+from itertools import count
+
+from gateway.config.types import Address, Config, Tap
+from gateway.errors import StartError
+from gateway.tap.connection import ConnectionDecoder
+from gateway.tap.intake import Intake
+from gateway.tap.journal import Journal
+from gateway.tap.link import Link
+from gateway.tap.listener import TapListener
+from gateway.tap.records import Listener
+from gateway.tap.ring import Ring
+
+_log = logging.getLogger(__name__)
+
+#: Connects that wait while a tap is restarted.
+_BACKLOG = 4096
+#: How long open connections, and then readers, get to take what they were told when the tap stops.
+_STOP_S = 0.5
+
+
+def bind(config: Config) -> dict[str, socket.socket]:
+    """Binds every tap's listener and listens: name -> socket. The sockets are the caller's, who gives them to `run`.
+
+    Raises:
+        StartError: An address cannot be had; none is bound then.
+    """
+    bound: dict[str, socket.socket] = {}
+    try:
+        for tap in config.taps:
+            bound[tap.name] = _bind(tap)
+    except StartError:
+        for sock in bound.values():
+            sock.close()
+        raise
+    return bound
+
+
+def _bind(tap: Tap) -> socket.socket:
+    setting = f"gateway.taps[{tap.name}].listen: {tap.listen}"
+    try:
+        found = socket.getaddrinfo(tap.listen.host, tap.listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise StartError(f"{setting}: {error.strerror or error}") from None
+    family, _, _, _, address = found[0]
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.listen(_BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise StartError(f"{setting}: {error.strerror or error}") from None
+    return sock
+
+
+async def run(config: Config, listeners: Mapping[str, socket.socket], stop: asyncio.Event) -> None:
+    """Forwards and records until `stop` is set, then ends within about a second. Closes the listeners it was given.
+
+    Args:
+        config: Names the taps.
+        listeners: Of each tap, by name: a socket that listens (`bind`).
+        stop: Set when it is time to end.
+
+    Raises:
+        StartError: The record link cannot be made.
+    """
+    ring = Ring(config.tap.ring_bytes)
+    described = [_describe(tap, listeners[tap.name]) for tap in config.taps]
+    journal = Journal(secrets.token_hex(16), time.time_ns(), time.monotonic_ns(), described, config.tap, ring.append)
+    link = Link(config.record_link, ring, journal)
+    intake = Intake(asyncio.get_running_loop(), config.tap.undecoded_bytes, config.tap.decode_interval_ms / 1000, link.wake)
+    numbers = count(1)
+
+    def decoder(listener: str, peer: str) -> ConnectionDecoder:
+        return journal.connection(next(numbers), listener, peer)
+
+    taps = [TapListener(tap, listeners[tap.name], intake, decoder) for tap in config.taps]
+    try:
+        await link.start()
+        for each in taps:
+            each.start()
+        for listener in described:
+            _log.info("tap %s forwards %s to %s", listener.name, listener.listen, listener.upstream)
+        await _tick(journal, ring, intake, stop)
+    finally:
+        await asyncio.gather(*(each.stop(_STOP_S) for each in taps))
+        intake.drain(_STOP_S)
+        await link.stop(_STOP_S)
+        for sock in listeners.values():
+            sock.close()
+
+
+async def _tick(journal: Journal, ring: Ring, intake: Intake, stop: asyncio.Event) -> None:
+    """A Tick a second, in its turn among what arrived, until the end."""
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    while not stop.is_set():
+        intake.happened(lambda now: journal.tick(now, ring.used_bytes, intake.queued_bytes))
+        due = max(due + 1, loop.time())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(due):
+                await stop.wait()
+
+
+def _describe(tap: Tap, sock: socket.socket) -> Listener:
+    host, port = sock.getsockname()[:2]
+    carries = sorted(each.value for each in tap.carries)
+    return Listener(tap.name, str(Address(host, port)), str(tap.upstream), carries, tap.scheduler or "")

@@ -1,0 +1,183 @@
+"""One connection, both sides: what one side says is written to the other before anything else, and then given to the intake.
+
+Half-close, reset and back-pressure pass through: FIN becomes FIN, RST becomes RST, and a side that takes nothing more stops the
+reading of the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from typing import cast
+
+from gateway.tap.connection import ConnectionDecoder
+from gateway.tap.intake import Intake
+from gateway.tap.records import BY_CLIENT, BY_TAP, BY_UPSTREAM, TO_CLIENT, TO_SERVER
+
+#: What may wait to be written to one side before the other is not read any more.
+_WRITE_BUFFER_BYTES = 256 * 1024
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+def prepare(sock: socket.socket) -> None:
+    """Sets what both sides of a splice have: a peer that vanished without FIN is noticed after two minutes of silence."""
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 6)
+
+
+def reset(sock: socket.socket) -> None:
+    """Closes with RST instead of FIN."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    sock.close()
+
+
+class _Side(asyncio.Protocol):
+    """One of a connection's two ends."""
+
+    __slots__ = ("_by", "_decoder", "_direction", "_early", "_intake", "_splice", "finished", "gone", "other", "transport")
+
+    other: _Side
+
+    def __init__(self, splice: Splice, direction: int, by: int) -> None:
+        self._splice = splice
+        self._decoder = splice.decoder
+        self._intake = splice.intake
+        #: Of what this side says.
+        self._direction = direction
+        #: ConnectionClosed.By, of this side.
+        self._by = by
+        self.transport: asyncio.Transport | None = None
+        #: It sent FIN.
+        self.finished = False
+        self.gone = False
+        #: What it said before the other side was there: one read, then it is paused.
+        self._early = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
+        self.other.partner_made(self.transport)
+
+    def partner_made(self, transport: asyncio.Transport) -> None:
+        """The other side is there: it gets what was said before."""
+        if self.transport is None:
+            return
+        if self.gone:
+            self.other.end(with_reset=True)
+        elif self._early or self.finished:
+            if self._early:
+                transport.write(self._early)
+                self._early = b""
+                self.transport.resume_reading()
+            if self.finished:
+                transport.write_eof()
+
+    def data_received(self, data: bytes) -> None:
+        other = self.other
+        if other.transport is None:
+            self._early += data
+            cast("asyncio.Transport", self.transport).pause_reading()
+        elif not other.transport.is_closing():
+            other.transport.write(data)
+        if self._decoder.reads:
+            self._intake.chunk(self._decoder, self._direction, data)
+        else:
+            self._decoder.forwarded(len(data))
+
+    def eof_received(self) -> bool:
+        self.finished = True
+        self._splice.ended(self._by, with_reset=False)
+        decoder, direction = self._decoder, self._direction
+        self._intake.happened(lambda now: decoder.eof(now, direction))
+        other = self.other
+        if other.transport is not None and not other.transport.is_closing():
+            other.transport.write_eof()
+            if other.finished:
+                # Both have said everything: each is closed when it has taken what it was told.
+                other.end(with_reset=False)
+                self.end(with_reset=False)
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.gone = True
+        if exc is not None:
+            self._splice.ended(self._by, with_reset=True)
+        if exc is not None or not self.finished:
+            self.other.end(with_reset=exc is not None)
+        self._splice.side_gone()
+
+    def pause_writing(self) -> None:
+        if self.other.transport is not None and not self.other.transport.is_closing():
+            self.other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.other.transport is not None and not self.other.transport.is_closing():
+            self.other.transport.resume_reading()
+
+    def end(self, *, with_reset: bool) -> None:
+        """Closes this side: with RST at once, or with FIN after what it was told."""
+        if self.transport is None or self.gone:
+            return
+        if with_reset:
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            self.transport.abort()
+        else:
+            self.transport.close()
+
+
+class Splice:
+    """A client's connection and the one that was dialled for it."""
+
+    __slots__ = ("_by", "_over", "_sides_left", "_with_reset", "client", "decoder", "intake", "upstream")
+
+    def __init__(self, decoder: ConnectionDecoder, intake: Intake, over: Callable[[Splice], None]) -> None:
+        """`over` is called when both sides are gone."""
+        self.decoder = decoder
+        self.intake = intake
+        self._over = over
+        self._sides_left = 2
+        #: Who ended it first, and how.
+        self._by = 0
+        self._with_reset = False
+        self.client = _Side(self, TO_SERVER, BY_CLIENT)
+        self.upstream = _Side(self, TO_CLIENT, BY_UPSTREAM)
+        self.client.other = self.upstream
+        self.upstream.other = self.client
+
+    def ended(self, by: int, *, with_reset: bool) -> None:
+        """A side ended; the first counts."""
+        if not self._by:
+            self._by, self._with_reset = by, with_reset
+
+    def side_gone(self) -> None:
+        """A side is closed."""
+        self._sides_left -= 1
+        if self._sides_left:
+            return
+        decoder, by, with_reset = self.decoder, self._by or BY_TAP, self._with_reset
+        self.intake.happened(lambda now: decoder.closed(now, by, reset=with_reset))
+        self._over(self)
+
+    def unmet(self) -> None:
+        """The client's side could not be made; its socket is closed by who accepted it."""
+        self.ended(BY_TAP, with_reset=False)
+        self.upstream.end(with_reset=True)
+        self.side_gone()
+
+    def close(self) -> None:
+        """The tap stops: each side gets what it was told, then FIN."""
+        self.ended(BY_TAP, with_reset=False)
+        self.client.end(with_reset=False)
+        self.upstream.end(with_reset=False)
+
+    def abort(self) -> None:
+        """The tap cannot wait any longer."""
+        for side in (self.client, self.upstream):
+            if side.transport is not None and not side.gone:
+                side.transport.abort()

@@ -1,0 +1,131 @@
+"""`nativelink-gateway` as a process of its own, for tests: arguments come in; what it logs, its children and its end go out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import sys
+from asyncio.subprocess import PIPE, Process, create_subprocess_exec
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+#: Far more than anything here takes; a test that needs it has failed.
+PATIENCE_S = 30
+
+
+def free_ports(count: int) -> list[int]:
+    """Loopback ports that nobody listens on at this moment; a configuration file cannot say 0."""
+    with contextlib.ExitStack() as stack:
+        return [stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(count)]
+
+
+class Settings:
+    """A configuration on free ports whose upstreams are not there; `file` is the path of it."""
+
+    def __init__(self, directory: Path, **more: Any) -> None:
+        self.state_dir = directory / "state"
+        self.http, self.execution, self.workers, upstream = free_ports(4)
+        upstream_address = f"127.0.0.1:{upstream}"
+        taps = [
+            {"name": "execution", "listen": f"127.0.0.1:{self.execution}", "upstream": upstream_address, "carries": ["execution"]},
+            {"name": "workers", "listen": f"127.0.0.1:{self.workers}", "upstream": upstream_address, "carries": ["worker_api"]},
+        ]
+        http = {"listener": {"http": {"socket_address": f"127.0.0.1:{self.http}"}}, "services": {"monitoring": {"scheduler": "S"}}}
+        self.file = directory / "gateway.json5"
+        gateway = {"taps": taps, "cas": None, "state_dir": str(self.state_dir), **more}
+        self.file.write_text(json.dumps({"servers": [http], "gateway": gateway}))
+
+
+class Command:
+    """A running command; its stderr is read as it comes."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self.pid = process.pid
+        self.log: list[str] = []
+        self._came = asyncio.Event()
+
+    async def read(self) -> None:
+        """Collect lines until the command, and every process that it started, has closed stderr."""
+        assert self._process.stderr is not None
+        async for line in self._process.stderr:
+            self.log.append(line.decode())
+            self._came.set()
+        self._came.set()
+
+    async def logged(self, pattern: str, count: int = 1) -> list[re.Match[str]]:
+        """The first `count` matches of a pattern in the log, waiting for them."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                self._came.clear()
+                found = [match for line in self.log if (match := re.search(pattern, line))]
+                if len(found) >= count:
+                    return found[:count]
+                await self._came.wait()
+
+    async def printed(self, pattern: str) -> str:
+        """The first group of the next line of stdout that matches."""
+        assert self._process.stdout is not None
+        async with asyncio.timeout(PATIENCE_S):
+            async for line in self._process.stdout:
+                if match := re.search(pattern, line.decode().rstrip("\n")):
+                    return match[1]
+        raise AssertionError(f"stdout ended without {pattern}")
+
+    async def pid_of(self, role: str, life: int = 1) -> int:
+        """The process of a role, in its first, second, … life."""
+        return int((await self.logged(rf"role {role} started \(pid (\d+)\)", life))[-1][1])
+
+    def send(self, number: signal.Signals) -> None:
+        """Send the command a signal."""
+        self._process.send_signal(number)
+
+    async def ended(self) -> int:
+        """Its exit code, waiting for it."""
+        async with asyncio.timeout(PATIENCE_S):
+            return await self._process.wait()
+
+
+@contextlib.asynccontextmanager
+async def command(*arguments: str, **environment: str) -> AsyncIterator[Command]:
+    """Start the command line; whatever is left of it is killed in the end."""
+    process = await create_subprocess_exec(
+        sys.executable, "-P", "-m", "gateway.cli", *arguments, stdout=PIPE, stderr=PIPE, env={**os.environ, **environment}
+    )
+    running = Command(process)
+    reading = asyncio.create_task(running.read(), name="read log")
+    try:
+        yield running
+    finally:
+        if process.returncode is None:
+            process.kill()
+        assert process.stdout is not None
+        await process.stdout.read()
+        await process.wait()
+        await asyncio.wait_for(reading, PATIENCE_S)
+
+
+async def finished(*arguments: str, **environment: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command that ends by itself."""
+    process = await create_subprocess_exec(
+        sys.executable, "-P", "-m", "gateway.cli", *arguments, stdout=PIPE, stderr=PIPE, env={**os.environ, **environment}
+    )
+    async with asyncio.timeout(PATIENCE_S):
+        out, err = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] not in {"Z", "X"}

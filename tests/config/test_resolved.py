@@ -1,0 +1,20 @@
+import json
+from pathlib import Path
+
+from gateway.config.resolved import to_json
+from tests.config.files import loaded, tap
+from tests.config.test_load import WHOLE
+from tests.config.test_nativelink import ONE_MACHINE
+
+
+def test_the_resolved_file_means_the_same(tmp_path: Path) -> None:
+    odd = {"gateway": {"taps": [tap(name="$$x é", scheduler="S")], "state_dir": "/a$$b", "cas": None, "instances": {"$i": "$$S"}}}
+    for config in (loaded(tmp_path), loaded(tmp_path, WHOLE), loaded(tmp_path, nativelink=ONE_MACHINE), loaded(tmp_path, odd)):
+        assert loaded(tmp_path, to_json(config), HOME="/elsewhere", STATE_DIRECTORY="/elsewhere") == config
+
+
+def test_it_has_every_key_of_the_designs_whole_file(tmp_path: Path) -> None:
+    resolved = json.loads(to_json(loaded(tmp_path, WHOLE)))
+    assert set(resolved) == {"servers", "gateway"}
+    assert {"taps", "cas", "scheduler", "retention", "introspection", "authentication", "state_dir"} <= set(resolved["gateway"])
+    assert resolved["gateway"]["state_dir"] == "/home/somebody/.local/state/nativelink-gateway"

@@ -1,0 +1,34 @@
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+INSTRUCTIONS = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text()).splitlines()
+
+
+def of(instruction: str) -> list[str]:
+    return [line.removeprefix(f"{instruction} ") for line in INSTRUCTIONS if line.startswith(f"{instruction} ")]
+
+
+def test_the_image_is_slim_and_its_process_is_nobody_special() -> None:
+    assert of("ARG") == ["PYTHON_IMAGE=python:3.13-slim"]
+    assert of("USER") == ["gateway"]
+    assert INSTRUCTIONS.index("USER gateway") < next(i for i, line in enumerate(INSTRUCTIONS) if line.startswith("ENTRYPOINT"))
+
+
+def test_only_what_is_locked_is_installed() -> None:
+    installs = [line for line in of("RUN") if "pip install" in line]
+    assert len(installs) == 2
+    assert "--require-hashes -r requirements/run.txt" in installs[0]
+    assert "--no-deps --no-build-isolation" in installs[1]
+
+
+def test_it_is_asked_whether_it_lives() -> None:
+    (check,) = of("HEALTHCHECK")
+    assert "http://127.0.0.1:50062/livez" in check
+
+
+def test_everything_that_is_copied_is_there_and_not_ignored() -> None:
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = {source for line in of("COPY") if not line.startswith("--from") for source in line.split()[:-1]}
+    assert copied == allowed
+    assert all((ROOT / each).exists() for each in copied)

@@ -1,0 +1,122 @@
+"""Random builds on the simulated NativeLink behind the taps: whenever its scheduler holds still, the gateway shows that state."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from gateway.simulation import LINUX, Job, Run, Settings, SimulatedClient, Simulation, Truth, WorkerSpec
+from tests.e2e import truth
+from tests.e2e.gateway import Gateway, gateway
+from tests.e2e.player import Upstream
+from tests.e2e.recordings import Checkpoint
+
+#: The scheduler held still if it says the same this much later; what was forwarded is in the model well within it.
+_STILL_S = 0.3
+
+
+class _SimulationUpstream(Upstream):
+    """A simulated listener where the player's recorded one would be."""
+
+    def __init__(self, address: str) -> None:  # the parent's probes for a free port, and this one is taken
+        self.port = int(address.rpartition(":")[2])
+
+
+async def _differences_when_still(simulation: Simulation, running: Gateway) -> list[str] | None:
+    """None: it did not hold still."""
+    before = simulation.truth()
+    await asyncio.sleep(_STILL_S)
+    workers, operations, scheduler = await running.answers()
+    after = simulation.truth()
+    if _without_time(before) != _without_time(after):
+        return None
+    checkpoint = Checkpoint(0, 0, tuple(map(dict, after["workers"])), tuple(map(dict, after["operations"])))
+    return truth.differences(checkpoint, workers, operations, scheduler.counts)
+
+
+def _without_time(state: Truth) -> object:
+    return [{**worker, "last_update_timestamp": 0} for worker in state["workers"]], state["operations"]
+
+
+async def _build(chance: random.Random, client: SimulatedClient, jobs: list[Job], seconds: float) -> None:
+    """Asks for random jobs, sometimes for the same ones again, sometimes leaving or coming back."""
+    ends = asyncio.get_running_loop().time() + seconds
+    while asyncio.get_running_loop().time() < ends:
+        for job in chance.choices(jobs, k=chance.randint(1, 4)):
+            execution = await client.submit(job)
+            await asyncio.sleep(chance.uniform(0, 0.02))
+            if execution.name and chance.random() < 0.15:
+                client.wait(execution.name, job, (await client.upload([job]))[0])
+                if chance.random() < 0.5:
+                    execution.cancel()
+        await asyncio.sleep(chance.uniform(0.5, 1.5))
+
+
+def _jobs(chance: random.Random) -> list[Job]:
+    return [
+        Job(
+            arguments=("build", str(number)),
+            platform=(("cpu_count", str(chance.choice((1, 2, 4)))),),
+            run=Run(
+                duration_s=chance.uniform(0.4, 2.0),
+                upload_s=chance.choice((0.0, 0.4)),
+                exit_code=chance.choice((0, 0, 0, 1)),
+                internal_errors=chance.choice((0, 0, 0, 1)),
+            ),
+            priority=chance.choice((0, 0, 1, 5)),
+            is_cacheable=chance.random() < 0.5,
+        )
+        for number in range(12)
+    ]
+
+
+async def _follow(seed: int, state_dir: Path, *, seconds: float) -> tuple[list[str], int]:
+    chance = random.Random(seed)
+    found: list[str] = []
+    compared = 0
+    async with Simulation(Settings(seed=seed, coalesce=0.2)) as simulation:
+        upstreams: dict[str, Upstream] = {
+            "execution": _SimulationUpstream(simulation.execution_address),
+            "workers": _SimulationUpstream(simulation.worker_address),
+        }
+        async with gateway("simulated", state_dir, upstreams) as running:
+            execution, workers = ("{}:{}".format(*running.taps[name]) for name in ("execution", "workers"))
+            for number in range(4):
+                spec = WorkerSpec(prefix=f"w{number}-", properties=LINUX, max_inflight_tasks=number)
+                await simulation.add_worker(spec, via=workers)
+            coming = await simulation.add_worker(WorkerSpec(prefix="coming-", max_inflight_tasks=1), via=workers)
+            clients = [await simulation.add_client(via=execution, instance_name=name) for name in ("", "main")]
+            jobs = _jobs(chance)
+            async with asyncio.TaskGroup() as builds:
+                for client in clients:
+                    builds.create_task(_build(random.Random(chance.random()), client, jobs, seconds), name="build")
+                ends = asyncio.get_running_loop().time() + seconds
+                while asyncio.get_running_loop().time() < ends:
+                    differing = await _differences_when_still(simulation, running)
+                    if differing is not None:
+                        compared += 1
+                        found += differing
+                    if chance.random() < 0.2:
+                        await coming.stop()
+                        await asyncio.sleep(0.1)
+                        await coming.start()
+            for client in clients:
+                await client.followed()
+            differing = await _differences_when_still(simulation, running)
+            compared += differing is not None
+            found += differing or []
+            _, _, scheduler = await running.answers()
+            found += [f"anomaly {anomaly.kind}: {anomaly.text}" for anomaly in scheduler.recent_anomalies]
+    return found, compared
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_random_builds_are_shown_as_the_scheduler_knows_them(seed: int, tmp_path: Path) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        found, compared = runner.run(_follow(seed, tmp_path, seconds=8))
+    assert compared > 0
+    assert found == []

@@ -1,0 +1,162 @@
+"""Health: what is wrong is said with what to do, and no longer said once it is over."""
+
+from __future__ import annotations
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from gateway.config.types import Address, Carries, Tap
+from gateway.observe.health import LinkState, ModelState, assess, describe_taps
+from gateway.observe.taps import ListenerState, Refusals, TapRun
+from gateway.pb import introspection_pb2 as pb
+from gateway.pb import tap_pb2
+from tests.observe.records import EPOCH, SECOND, config
+
+WELL = ModelState(is_partial=False, records_missed=0, foreign={})
+
+
+def run(**listeners: ListenerState) -> TapRun:
+    """A run with traffic on both taps."""
+    state = TapRun("run-1", 0, {})
+    for name, carries in (("execution", ("execution",)), ("workers", ("worker_api", "admin"))):
+        totals = tap_pb2.ListenerTotals(name=name, connections=3, open_connections=2, bytes=1000, tapped_bytes=900)
+        state.listeners[name] = ListenerState(name, f"127.0.0.1:{name}", f"upstream:{name}", carries, totals=totals)
+    state.listeners.update(listeners)
+    state.last_tick_at = EPOCH
+    return state
+
+
+def fresh(state: TapRun | None = None) -> LinkState:
+    return LinkState(silence_s=0.5, is_fresh=True, problem=None, run=state or run())
+
+
+def test_all_is_well() -> None:
+    assert assess(config(), fresh(), WELL) == pb.Health(status=pb.Health.HEALTHY)
+
+
+@pytest.mark.parametrize(
+    ("link", "words"),
+    [
+        (LinkState(None, is_fresh=False, problem="nobody answers at /run/tap.sock", run=None), "nobody answers at /run/tap.sock"),
+        (LinkState(None, is_fresh=False, problem=None, run=None), "nothing has come yet"),
+        (LinkState(7.4, is_fresh=False, problem=None, run=run()), "silent for 7 s"),
+    ],
+    ids=["down", "no tick yet", "silent"],
+)
+def test_without_a_tap_it_is_unhealthy(link: LinkState, words: str) -> None:
+    health = assess(config(), link, WELL)
+    assert health.status == pb.Health.UNHEALTHY
+    assert words in health.reasons[0]
+
+
+def test_a_refusing_upstream_is_named_with_since_when() -> None:
+    state = run()
+    state.listeners["execution"].refusals = Refusals(EPOCH + 1, EPOCH + 9 * SECOND, "Connection refused")
+    health = assess(config(), fresh(state), WELL)
+    assert health.status == pb.Health.DEGRADED
+    (reason,) = health.reasons
+    assert reason == (
+        "Tap 'execution' cannot reach NativeLink at upstream:execution since 2023-11-14T22:13:20Z (Connection refused): start "
+        "NativeLink, or correct gateway.taps[].upstream of this tap."
+    )
+
+
+def test_blind_connections_are_named_with_what_helps() -> None:
+    state = run()
+    state.listeners["workers"].blind = {1: "TLS", 2: "TLS", 3: "HPACK: index 99", 4: "OVERLOADED"}
+    health = assess(config(), fresh(state), WELL)
+    assert health.status == pb.Health.DEGRADED
+    tls, hpack, overloaded = health.reasons
+    assert "2 open connections (TLS)" in tls
+    assert "without TLS" in tls
+    assert "1 open connection (HPACK: index 99)" in hpack
+    assert "more CPU" in overloaded
+
+
+def test_many_kinds_of_blindness_are_five_sentences() -> None:
+    state = run()
+    state.listeners["workers"].blind = {number: f"HTTP2: frame {number}" for number in range(100)}
+    assert len(assess(config(), fresh(state), WELL).reasons) == 5
+
+
+def test_missed_records_are_a_reason_until_made_good() -> None:
+    assert assess(config(), fresh(), ModelState(is_partial=True, records_missed=12, foreign={})).status == pb.Health.DEGRADED
+    assert assess(config(), fresh(), ModelState(is_partial=False, records_missed=12, foreign={})).status == pb.Health.HEALTHY
+
+
+def test_a_tap_without_connections_names_the_setting_and_the_address() -> None:
+    nobody = tap_pb2.ListenerTotals()
+    state = run(
+        execution=ListenerState("execution", "127.0.0.1:50151", "up:1", ("execution",), totals=nobody),
+        workers=ListenerState("workers", "127.0.0.1:50161", "up:2", ("worker_api", "admin"), totals=nobody),
+        both=ListenerState("both", "127.0.0.1:7", "up:3", ("execution", "worker_api"), totals=nobody),
+        admin=ListenerState("admin", "127.0.0.1:8", "up:4", ("admin",), totals=nobody),
+        silent=ListenerState("silent", "127.0.0.1:9", "up:5", ("execution",)),
+    )
+    health = assess(config(), fresh(state), WELL)
+    assert health.status == pb.Health.HEALTHY
+    execution, workers, both, admin = health.notes
+    assert "--remote_executor=grpc://127.0.0.1:50151" in execution
+    assert "worker_api_endpoint.uri: grpc://127.0.0.1:50161" in workers
+    assert "remote_executor=grpc://127.0.0.1:7" in both
+    assert "worker_api_endpoint.uri: grpc://127.0.0.1:7" in both
+    assert "http://127.0.0.1:8" in admin
+
+
+@pytest.mark.parametrize(
+    ("carries", "missing"), [(Carries.EXECUTION, "worker_api"), (Carries.WORKER_API, "execution")], ids=["clients", "workers"]
+)
+def test_one_side_only_is_a_note(carries: Carries, missing: str) -> None:
+    tap = Tap("only", Address("h", 1), Address("h", 2), frozenset({carries}))
+    health = assess(config(taps=(tap,)), fresh(), WELL)
+    assert health.status == pb.Health.HEALTHY
+    assert f"No tap carries {missing!r}" in health.notes[0]
+
+
+def test_bulk_traffic_through_the_tap_is_a_note() -> None:
+    state = run()
+    totals = tap_pb2.ListenerTotals(connections=1, bytes=1_000_000_000, tapped_bytes=30_000_000)
+    state.listeners["execution"].totals = totals
+    (note,) = assess(config(), fresh(state), WELL).notes
+    assert note.startswith("97 % of the bytes through tap 'execution'")
+    assert "--remote_cache" in note
+
+
+def test_traffic_of_other_schedulers_is_a_note() -> None:
+    (note,) = assess(config(), fresh(), ModelState(is_partial=False, records_missed=0, foreign={"OTHER": 7})).notes
+    assert note == "7 messages belong to scheduler 'OTHER', which is not the one shown here ('MAIN_SCHEDULER')."
+
+
+def test_taps_are_shown_as_they_say_themselves() -> None:
+    state = run()
+    state.listeners["execution"].blind = {1: "TLS"}
+    state.listeners["workers"].totals = None
+    execution, workers = describe_taps(config(), fresh(state))
+    assert execution == pb.Tap(
+        name="execution",
+        listen="127.0.0.1:execution",
+        upstream="upstream:execution",
+        carries=["execution"],
+        attached=True,
+        last_tick=Timestamp(seconds=EPOCH // SECOND),
+        connections=3,
+        open_connections=2,
+        blind_connections=1,
+        bytes=1000,
+        tapped_bytes=900,
+    )
+    assert workers.connections == 0
+
+
+def test_taps_are_shown_as_configured_while_nothing_was_heard() -> None:
+    taps = describe_taps(config(), LinkState(None, is_fresh=False, problem="down", run=None))
+    assert taps == [
+        pb.Tap(name="execution", listen="127.0.0.1:50151", upstream="127.0.0.1:50051", carries=["execution"]),
+        pb.Tap(name="workers", listen="127.0.0.1:50161", upstream="127.0.0.1:50061", carries=["admin", "worker_api"]),
+    ]
+
+
+def test_a_run_without_a_tick_has_none_to_show() -> None:
+    state = run()
+    state.last_tick_at = None
+    assert not describe_taps(config(), fresh(state))[0].HasField("last_tick")

@@ -1,0 +1,130 @@
+"""What the other tests do not see of a reply: peers that go away, or take nothing."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+from aiohttp import web
+
+from gateway.serve import reply as reply_module
+from gateway.serve.problems import Handler
+from gateway.serve.reply import Reply
+from gateway.serve.server import JsonServer
+from tests.serve.running import Client, eventually
+
+#: More than the kernel takes for a peer that does not read.
+LARGE = b" " * (64 * 1024 * 1024)
+
+
+@dataclass
+class Site:
+    """A server with one answer, and how its requests went."""
+
+    client: Client
+    ends: list[str] = field(default_factory=list)
+
+
+class Observed(Reply):
+    """Writes down how it ended."""
+
+    def __init__(self, body: bytes, ends: list[str]) -> None:
+        super().__init__(body)
+        self._ends = ends
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        end = "cancelled"
+        try:
+            await super().write_eof(data)
+            end = "written"
+        except ConnectionError as error:
+            end = type(error).__name__
+            raise
+        finally:
+            self._ends.append(end)
+
+
+async def serve(handler: Handler) -> tuple[web.ServerRunner, int]:
+    runner = web.ServerRunner(JsonServer(handler), shutdown_timeout=0.1)
+    await runner.setup()
+    listener = socket.create_server(("127.0.0.1", 0))
+    await web.SockSite(runner, listener).start()
+    return runner, listener.getsockname()[1]
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    made: list[Site] = []
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        return Observed(LARGE, made[0].ends)
+
+    runner, port = await serve(answer)
+    made.append(Site(Client(port)))
+    yield made[0]
+    await runner.cleanup()
+
+
+async def test_a_large_body_arrives_whole(site: Site) -> None:
+    answer = await site.client.get("/")
+    assert answer.body == LARGE
+    assert site.ends == ["written"]
+
+
+async def test_a_peer_that_goes_away_is_forgotten(site: Site) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.client.port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    await reader.readexactly(1)
+    writer.transport.abort()
+
+    async def ended() -> bool:
+        return bool(site.ends)
+
+    await eventually(ended)
+    assert site.ends != ["written"]
+
+
+async def test_a_peer_that_takes_nothing_is_disconnected(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reply_module, "WRITE_LIMIT_S", 0.2)
+    with socket.create_connection(("127.0.0.1", site.client.port)) as peer:
+        peer.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+
+        async def ended() -> bool:
+            return bool(site.ends)
+
+        await eventually(ended)
+    assert site.ends == ["ConnectionResetError"]
+
+
+async def test_a_peer_that_left_before_the_answer_costs_no_write() -> None:
+    ends: list[str] = []
+    release = asyncio.Event()
+
+    async def late(request: web.BaseRequest) -> web.StreamResponse:
+        await release.wait()
+        return Observed(b"{}", ends)
+
+    runner, port = await serve(late)
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    server = runner.server
+    assert server is not None
+
+    async def connected() -> bool:
+        return server.requests_count == 1
+
+    async def gone() -> bool:
+        return all(connection.transport is None for connection in server.connections)
+
+    await eventually(connected)
+    writer.transport.abort()
+    await eventually(gone)
+    release.set()
+
+    async def ended() -> bool:
+        return bool(ends)
+
+    await eventually(ended)
+    assert ends == ["ConnectionResetError"]
+    await runner.cleanup()

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.config.types import TapLimits
+from gateway.pb import tap_pb2
+from gateway.tap.connection import ConnectionDecoder
+from gateway.tap.intake import Intake
+from gateway.tap.journal import Journal
+from gateway.tap.records import TO_SERVER
+from tests.tap import frames
+from tests.tap.frames import EXECUTE, PING, PREFACE, Peer, frame, grpc, settings
+from tests.tap.reading import EXECUTION, WORKERS, kinds, parse
+from tests.tap.running import PATIENCE_S
+
+
+class _Bench:
+    """An intake with its journal; `found` are the records so far."""
+
+    def __init__(self, limit_bytes: int, interval_s: float = 0.001) -> None:
+        self.found: list[tap_pb2.TapRecord] = []
+        self.decoded = asyncio.Event()
+        self.journal = Journal("run", 0, 0, [EXECUTION, WORKERS], TapLimits(), lambda record: self.found.append(parse(record)))
+        self.intake = Intake(asyncio.get_running_loop(), limit_bytes, interval_s, self.decoded.set)
+        self.found.clear()
+
+    def connection(self, number: int) -> ConnectionDecoder:
+        decoder = self.journal.connection(number, "execution", f"p:{number}")
+        self.intake.happened(decoder.opened)
+        self.intake.chunk(decoder, TO_SERVER, PREFACE + settings())
+        return decoder
+
+    async def all_decoded(self) -> list[tap_pb2.TapRecord]:
+        done = asyncio.Event()
+        self.intake.happened(lambda _: done.set())
+        async with asyncio.timeout(PATIENCE_S):
+            await done.wait()
+        return self.found
+
+
+@pytest.fixture
+async def bench() -> _Bench:
+    return _Bench(2**20)
+
+
+async def test_everything_is_decoded_later_in_order_of_arrival(bench: _Bench) -> None:
+    first, second = bench.connection(1), bench.connection(2)
+    for decoder in (second, first, second):
+        bench.intake.chunk(decoder, TO_SERVER, b"")
+    bench.intake.chunk(second, TO_SERVER, Peer().request(1, EXECUTE))
+    bench.intake.chunk(first, TO_SERVER, Peer().request(1, EXECUTE))
+    bench.intake.happened(lambda now: second.closed(now, 1, reset=False))
+    assert bench.found == []
+    assert bench.intake.queued_bytes > 0
+    found = await bench.all_decoded()
+    assert [(record.connection, record.WhichOneof("record")) for record in found] == [
+        (1, "connection_opened"),
+        (2, "connection_opened"),
+        (2, "stream_opened"),
+        (1, "stream_opened"),
+        (2, "stream_closed"),
+        (2, "connection_closed"),
+    ]
+    times = [record.monotonic_ns for record in found]
+    assert times == sorted(times)
+    assert bench.intake.queued_bytes == first.pending_bytes == 0
+    assert bench.decoded.is_set()
+
+
+async def test_over_the_bound_the_connection_with_most_of_it_is_blinded() -> None:
+    bench = _Bench(100_000, interval_s=0.05)
+    greedy, modest = bench.connection(1), bench.connection(2)
+    begun = frames.data(1, bytes(10_000))
+    for _ in range(8):
+        bench.intake.chunk(greedy, TO_SERVER, begun)
+    bench.intake.chunk(modest, TO_SERVER, Peer().request(1, EXECUTE) + frames.data(1, grpc(b"kept")))
+    for _ in range(5):
+        bench.intake.chunk(greedy, TO_SERVER, begun)
+    found = await bench.all_decoded()
+    blinded = [(record.connection, record.blinded.reason) for record in found if record.HasField("blinded")]
+    assert blinded == [(1, tap_pb2.Blinded.OVERLOADED)]
+    assert [record.connection for record in found if record.HasField("message")] == [2]
+    assert bench.intake.queued_bytes == greedy.pending_bytes == modest.pending_bytes == 0
+    bench.journal.tick(10**18)
+    # Forwarded bytes are counted, read or not.
+    assert bench.found[-1].tick.listeners[0].bytes > 13 * 10_000
+
+
+async def test_decoding_is_cut_into_slices(bench: _Bench) -> None:
+    decoder = bench.connection(1)
+    turns = 0
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+        if not done.is_set():
+            asyncio.get_running_loop().call_soon(turn)
+
+    done = asyncio.Event()
+    for _ in range(4):
+        bench.intake.chunk(decoder, TO_SERVER, frame(PING, 0, 0, bytes(8)) * 15_000)
+    bench.intake.happened(lambda _: done.set())
+    turn()
+    async with asyncio.timeout(PATIENCE_S):
+        await done.wait()
+    assert turns > 5
+    assert decoder.reads
+
+
+async def test_a_defect_in_what_happened_stops_nothing(bench: _Bench, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(_: int) -> None:
+        raise RuntimeError("defect")
+
+    bench.intake.happened(fail)
+    bench.connection(1)
+    assert kinds(await bench.all_decoded()) == ["connection_opened"]
+    assert "defect" in caplog.text
+
+
+async def test_at_the_end_what_waits_is_decoded_at_once(bench: _Bench) -> None:
+    decoder = bench.connection(1)
+    bench.intake.chunk(decoder, TO_SERVER, frame(PING, 0, 0, bytes(8)) * 1000 + Peer().request(1, EXECUTE))
+    bench.intake.drain(PATIENCE_S)
+    assert kinds(bench.found) == ["connection_opened", "stream_opened"]
+    bench.intake.drain(PATIENCE_S)

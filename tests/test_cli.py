@@ -1,0 +1,213 @@
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import tempfile
+import urllib.request
+from asyncio.subprocess import PIPE, create_subprocess_exec
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway import __version__
+from gateway.cli import main
+from gateway.cli.process import run_until_stopped
+from gateway.errors import StartError
+from tests.command import PATIENCE_S, Settings, command, finished, free_ports
+
+
+def test_the_version_and_every_command_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"nativelink-gateway {__version__}\n")
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    told = capsys.readouterr().out
+    assert all(f"    {each}" in told for each in ("run", "tap", "observe", "serve", "check-config", "demo"))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("run", {"--config", "--nativelink-config", "--http", "--log-level"}),
+        ("tap", {"--config", "--nativelink-config", "--http", "--log-level", "--listener", "--supervisor"}),
+        ("observe", {"--config", "--nativelink-config", "--http", "--log-level", "--supervisor"}),
+        ("serve", {"--config", "--nativelink-config", "--http", "--log-level", "--listener", "--supervisor"}),
+        ("check-config", {"--config", "--nativelink-config", "--http", "--log-level"}),
+        ("demo", {"--http", "--log-level", "--rate", "--workers", "--operations", "--seed"}),
+    ],
+)
+def test_help_tells_every_option(name: str, options: set[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    assert {word.strip("[]") for word in capsys.readouterr().out.split() if word.strip("[]").startswith("--")} - {
+        "--help"
+    } == options
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["walk"], ["run", "--confi", "x"], ["tap", "--listener", "x"], ["tap", "--listener", "x=999999"]]
+)
+def test_a_mistake_in_the_arguments_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "usage: nativelink-gateway" in capsys.readouterr().err
+
+
+def test_check_config_prints_a_file_that_means_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = Settings(tmp_path)
+    assert main(["check-config", "--config", str(settings.file), "--http", "127.0.0.1:1"]) == 0
+    first = capsys.readouterr().out
+    (tmp_path / "again.json5").write_text(first)
+    assert main(["check-config", "--config", str(tmp_path / "again.json5")]) == 0
+    assert capsys.readouterr().out == first
+    assert json.loads(first)["servers"][0]["listener"]["http"]["socket_address"] == "127.0.0.1:1"
+    assert not settings.state_dir.exists()
+
+
+@pytest.mark.parametrize("name", ["check-config", "run", "tap", "observe", "serve"])
+def test_mistakes_in_the_configuration_are_told_by_every_command_and_nothing_starts(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "gateway.json5"
+    file.write_text(f'{{gateway: {{tapps: [], authentication: 5, state_dir: "{tmp_path}/state"}}}}')
+    assert main([name, "--config", str(file)]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        f"nativelink-gateway {name}: 2 problems in {file}",
+        "gateway.authentication: 5: one of auto, none",
+        "gateway.tapps: []: no such key; the nearest is taps",
+    ]
+    assert not (tmp_path / "state").exists()
+
+
+async def test_a_role_alone_opens_its_own_sockets_and_stops_when_told(tmp_path: Path) -> None:
+    settings = Settings(tmp_path)
+    async with command("tap", "--config", str(settings.file)) as tap:
+        await tap.logged("tap workers forwards")
+        assert (settings.state_dir / "tap.sock").is_socket()
+        tap.send(signal.SIGTERM)
+        assert await tap.ended() == 0
+    async with command("serve", "--config", str(settings.file)) as serve:
+        await serve.logged("answering on")
+        serve.send(signal.SIGINT)
+        assert await serve.ended() == 0
+
+
+async def test_a_role_that_does_not_stop_is_ended_by_the_kernel(tmp_path: Path) -> None:
+    code = (
+        "import asyncio, sys, time\n"
+        "from gateway.cli.process import run_until_stopped\n"
+        "async def work(stop):\n"
+        "    sys.stdout.write('up\\n'); sys.stdout.flush()\n"
+        "    await stop.wait()\n"
+        "    time.sleep(60)\n"
+        "run_until_stopped(work, stop_timeout_s=0.2)\n"
+    )
+    process = await create_subprocess_exec(sys.executable, "-c", code, stdout=PIPE, stderr=PIPE)
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"up\n"
+    process.send_signal(signal.SIGTERM)
+    await process.communicate()
+    assert process.returncode == -signal.SIGALRM
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A temporary directory whose name leaves room for a unix socket's in directories below."""
+    with tempfile.TemporaryDirectory() as directory:
+        yield Path(directory)
+
+
+async def test_the_demo_shows_what_to_try_and_answers_it(short: Path) -> None:
+    (port,) = free_ports(1)
+    async with command("demo", "--http", f"127.0.0.1:{port}", "--workers", "3", TMPDIR=str(short)) as demo:
+        lines = [await demo.printed(r"^  curl \"?([^\" ]+)\"?$") for _ in range(4)]
+        assert lines[0] == f"http://localhost:{port}/api/v1/workers"
+        assert [line.partition(f":{port}")[2] for line in lines[2:]] == [
+            "/api/v1/scheduler/status",
+            "/api/v1/operations?stage=queued",
+        ]
+        answers = [await asyncio.to_thread(answer, line) for line in lines]
+        assert any(worker["id"] == lines[1].rpartition("=")[2] for worker in answers[0])
+        assert answers[2]["total_workers"] >= 1
+        demo.send(signal.SIGINT)
+        assert await demo.ended() == 0
+    assert entries(short) == []
+
+
+def entries(directory: Path) -> list[Path]:
+    """What is left in a directory."""
+    return list(directory.iterdir())
+
+
+def answer(url: str) -> Any:
+    """What an address answers, as JSON."""
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=PATIENCE_S) as opened:
+        return json.load(opened)
+
+
+async def test_a_reader_of_the_output_that_goes_away_is_no_defect(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = await create_subprocess_exec(
+        sys.executable, "-m", "gateway.cli", "check-config", "--config", str(Settings(tmp_path).file), stdout=writing, stderr=PIPE
+    )
+    os.close(writing)
+    _, said = await process.communicate()
+    assert (process.returncode, said) == (1, b"")
+
+
+async def test_a_child_whose_supervisor_is_gone_does_not_start(tmp_path: Path) -> None:
+    code, _, said = await finished("tap", "--config", str(Settings(tmp_path).file), "--supervisor", "1")
+    assert code == 1
+    assert said == "nativelink-gateway tap: --supervisor: the process 1 is gone, or not this one's parent\n"
+
+
+@pytest.mark.parametrize("role", ["tap", "serve"])
+async def test_sockets_that_do_not_fit_are_refused(role: str, tmp_path: Path) -> None:
+    arguments = [sys.executable, "-m", "gateway.cli", role, "--config", str(Settings(tmp_path).file)]
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        process = await create_subprocess_exec(
+            *arguments,
+            f"--listener=a={one.fileno()}",
+            f"--listener=b={two.fileno()}",
+            pass_fds=(one.fileno(), two.fileno()),
+            stderr=PIPE,
+        )
+        _, said = await process.communicate()
+    assert process.returncode == 1
+    assert said.decode().startswith(f"nativelink-gateway {role}: --listener: ")
+    assert said.decode().endswith("not a, b\n")
+
+
+async def test_a_descriptor_that_is_no_socket_is_refused(tmp_path: Path) -> None:
+    code, _, said = await finished("tap", "--config", str(Settings(tmp_path).file), "--listener", "execution=1")
+    assert (code, "--listener execution=1: not a socket" in said) == (1, True)
+
+
+def test_an_error_of_a_person_comes_out_of_a_group_and_a_defect_stays_one() -> None:
+    async def refused(_: object) -> None:
+        raise ExceptionGroup("tasks", [ExceptionGroup("more", [StartError("no")]), StartError("neither")])
+
+    async def broken(_: object) -> None:
+        raise ExceptionGroup("tasks", [StartError("no"), ValueError("defect")])
+
+    with pytest.raises(StartError, match="no"):
+        run_until_stopped(refused, stop_timeout_s=1)
+    with pytest.raises(ExceptionGroup):
+        run_until_stopped(broken, stop_timeout_s=1)
+
+
+async def test_a_tap_process_has_no_grpc_and_no_aiohttp_in_it() -> None:
+    code = (
+        "import sys, gateway.cli.entry, gateway.cli.roles, gateway.tap.role\n"
+        "print(sorted({'grpc', 'google.protobuf', 'aiohttp', 'msgspec', 'gateway.model'} & set(sys.modules)))"
+    )
+    process = await create_subprocess_exec(sys.executable, "-c", code, stdout=PIPE)
+    out, _ = await process.communicate()
+    assert out == b"[]\n"

@@ -1,0 +1,185 @@
+import asyncio
+import json
+import os
+import signal
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.supervisor import PACES, ROLES, Pace, Role, describe_end
+from tests.command import PATIENCE_S, Settings, command, finished, is_alive
+
+
+async def connects(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def gone(pid: int) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while is_alive(pid):  # noqa: ASYNC110 # the end of a process that is no child sets no event
+            await asyncio.sleep(0.02)
+
+
+async def livez(port: int) -> bytes:
+    async with asyncio.timeout(PATIENCE_S):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        return answer.partition(b"\r\n")[0]
+
+
+async def test_a_killed_role_comes_back_while_connects_wait_and_a_spoilt_file_changes_nothing(tmp_path: Path) -> None:
+    settings = Settings(tmp_path)
+    async with command("run", "--config", str(settings.file)) as gateway:
+        first = {role: await gateway.pid_of(role) for role in ROLES}
+        assert await livez(settings.http) == b"HTTP/1.1 200 OK"
+        settings.file.write_text("{ spoilt")
+        os.kill(first["tap"], signal.SIGSTOP)
+        os.kill(first["tap"], signal.SIGKILL)
+        assert await connects(settings.execution)
+        await gateway.logged(rf"role tap \(pid {first['tap']}\) was ended by SIGKILL after [0-9.]+ s: starting it again at once")
+        os.kill(first["serve"], signal.SIGKILL)
+        # Asked while nobody serves: the answer waits for the next life.
+        assert await livez(settings.http) == b"HTTP/1.1 200 OK"
+        await gateway.logged(
+            rf"role serve \(pid {first['serve']}\) was ended by SIGKILL after [0-9.]+ s: starting it again in 0.5 s"
+        )
+        second = {role: await gateway.pid_of(role, life=2) for role in ("tap", "serve")}
+        await gateway.logged("tap workers forwards", count=2)
+        gateway.send(signal.SIGTERM)
+        assert await gateway.ended() == 0
+        assert not any(is_alive(pid) for pid in (*first.values(), *second.values()))
+        assert not await connects(settings.workers)
+
+
+async def test_roles_stop_in_the_order_serve_observe_tap_at_ctrl_c(tmp_path: Path) -> None:
+    async with command("run", "--config", str(Settings(tmp_path).file)) as gateway:
+        for up in ("answering on", "introspection answers at", "tap workers forwards"):
+            await gateway.logged(up)
+        gateway.send(signal.SIGINT)
+        assert await gateway.ended() == 0
+        ends = await gateway.logged(r"role (\w+) \(pid \d+\) (ended|was ended)", count=3)
+        assert [each[1] for each in ends] == ["serve", "observe", "tap"]
+        await gateway.logged("stopped")
+
+
+async def test_a_role_that_hangs_is_killed_in_the_end(tmp_path: Path) -> None:
+    async with command("run", "--config", str(Settings(tmp_path, stop_timeout_s=1).file)) as gateway:
+        tap = await gateway.pid_of("tap")
+        os.kill(tap, signal.SIGSTOP)
+        gateway.send(signal.SIGTERM)
+        assert await gateway.ended() == 0
+        await gateway.logged(rf"role tap \(pid {tap}\) did not stop in time: killing it")
+        assert not is_alive(tap)
+
+
+async def test_the_roles_die_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
+    settings = Settings(tmp_path)
+    async with command("run", "--config", str(settings.file)) as gateway:
+        pids = [await gateway.pid_of(role) for role in ROLES]
+        await gateway.logged("tap workers forwards")
+        await gateway.logged("answering on")
+        gateway.send(signal.SIGKILL)
+        await gateway.ended()
+        for pid in pids:
+            await gone(pid)
+    async with command("run", "--config", str(settings.file)) as successor:
+        await successor.logged("tap workers forwards")
+
+
+async def test_a_second_gateway_on_the_same_state_dir_is_refused(tmp_path: Path) -> None:
+    settings = Settings(tmp_path)
+    other = tmp_path / "other"
+    other.mkdir()
+    same_place = Settings(other, state_dir=str(settings.state_dir))
+    async with command("run", "--config", str(settings.file)) as gateway:
+        await gateway.logged("tap workers forwards")
+        code, _, said = await finished("run", "--config", str(same_place.file))
+        in_use = f"in use by another gateway (pid {gateway.pid}, lock): stop that one, or choose another"
+        assert (code, said) == (1, f"nativelink-gateway run: gateway.state_dir: {settings.state_dir}: {in_use}\n")
+        code, _, said = await finished("tap", "--config", str(same_place.file))
+        assert (code, "tap.lock" in said) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("which", "setting"),
+    [("workers", "gateway.taps[workers].listen"), ("http", "servers[].listener.http.socket_address (or --http)")],
+)
+async def test_a_port_in_use_is_told_with_its_setting_and_nothing_is_started(tmp_path: Path, which: str, setting: str) -> None:
+    settings = Settings(tmp_path)
+    port = getattr(settings, which)
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port)
+    async with server:
+        code, _, said = await finished("run", "--config", str(settings.file))
+    assert code == 1
+    (line,) = said.splitlines()
+    assert line.startswith(f"nativelink-gateway run: {setting}")
+    assert f"127.0.0.1:{port}" in line
+    assert line.endswith(("Address already in use", "address already in use"))
+
+
+async def test_what_runs_is_a_private_copy_of_what_was_checked(tmp_path: Path) -> None:
+    settings = Settings(tmp_path)
+    async with command("run", "--config", str(settings.file), "--http", f"[::1]:{settings.http}") as gateway:
+        await gateway.pid_of("serve")
+        running = settings.state_dir / "running.json"
+        assert stat.S_IMODE(running.stat().st_mode) == 0o600
+        assert stat.S_IMODE(settings.state_dir.stat().st_mode) == 0o700
+        assert json.loads(running.read_text())["servers"][0]["listener"]["http"]["socket_address"] == f"[::1]:{settings.http}"
+
+
+def test_the_tap_is_started_again_at_once_and_nobody_without_bound() -> None:
+    assert PACES["tap"].delay_s(1) == 0
+    assert [PACES["tap"].delay_s(failures) for failures in (5, 6, 1000)] == [1, 1, 1]
+    assert [PACES["serve"].delay_s(failures) for failures in range(1, 9)] == [0.5, 1, 2, 4, 8, 15, 30, 30]
+
+
+async def kept(role: Role, caplog: pytest.LogCaptureFixture, lines: int) -> list[str]:
+    """What is logged of a role until there are so many lines of its ends."""
+    caplog.set_level("INFO")
+    keeping = asyncio.create_task(role.keep(), name="keep")
+    async with asyncio.timeout(PATIENCE_S):
+        while len(ends := _ends(caplog)) < lines:  # noqa: ASYNC110 # caplog sets no event
+            await asyncio.sleep(0.01)
+    role.end()
+    async with asyncio.timeout(PATIENCE_S):
+        await keeping
+    return ends
+
+
+def _ends(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.getMessage() for each in caplog.records if "again" in each.getMessage()]
+
+
+async def test_delays_grow_with_each_end_in_a_row(caplog: pytest.LogCaptureFixture) -> None:
+    role = Role("short", [sys.executable, "-c", "raise SystemExit(3)"], {}, Pace((0, 0.01, 0.02), healthy_s=1000))
+    ends = await kept(role, caplog, lines=4)
+    assert [each.rpartition("again ")[2] for each in ends] == ["at once", "in 0.01 s", "in 0.02 s", "in 0.02 s"]
+    assert "ended with exit code 3" in ends[0]
+
+
+async def test_a_healthy_while_begins_the_delays_anew(caplog: pytest.LogCaptureFixture) -> None:
+    role = Role("steady", [sys.executable, "-c", ""], {}, Pace((0.01, 0.02), healthy_s=0))
+    ends = await kept(role, caplog, lines=3)
+    assert [each.rpartition("again ")[2] for each in ends] == ["in 0.01 s"] * 3
+
+
+async def test_a_program_that_is_not_there_is_told_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    ends = await kept(Role("lost", ["/nonexistent/python"], {}, Pace((0.01,), healthy_s=1000)), caplog, lines=2)
+    assert ends[0].startswith("role lost could not be started (No such file or directory)")
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(0, "ended with exit code 0"), (70, "ended with exit code 70"), (-9, "was ended by SIGKILL"), (-60, "was ended by signal 60")],
+)
+def test_an_end_has_words(code: int, words: str) -> None:
+    assert describe_end(code) == words
