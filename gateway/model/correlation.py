@@ -126,9 +126,9 @@ class Correlation:
         row.has_settled_timer = False
         if not row.is_over and not row.is_superseded:
             return
+        self._close(row)
         if row.live and row.pool is not None and not row.pool.key.cacheable:
             pairing.put_right(self._register, row)
-        self._close(row)
         waiting = tuple(row.live.values())
         for half in waiting:
             row.detach(half)
@@ -165,7 +165,8 @@ class Correlation:
             return
         pool = self._register.pools.open(half.key)
         row = pool.failed
-        if row is not None and not row.is_closed and any(other.outcome == outcome for other in row.clients):
+        done = [other for other in row.clients if other.done] if row is not None else []
+        if row is not None and not row.is_closed and (not done or outcome in [other.outcome for other in done]):
             self._move(half, row)
         else:
             self.told(half)
@@ -181,7 +182,7 @@ class Correlation:
         elif row is not None and row.scheduler_operation_id is not None and row.queued_at is None:
             self.told(half)
         else:
-            if row is None or row.scheduler_operation_id is not None:
+            if row is None or row.scheduler_operation_id is not None or any(o.done for o in row.clients if o is not half):
                 row = self._alone(half)
             if row.pool is not None:
                 row.pool.awaiting.setdefault(queued_at, row)
@@ -241,6 +242,8 @@ class Correlation:
     def _without(self, row: Row, reason: str) -> None:
         """A client half has left the row: it is dropped if nothing of it is left."""
         if row.clients or row.scheduler_operation_id is not None:
+            if row.is_closed and row.is_over and not row.clients and row.pool is not None and not row.pool.key.cacheable:
+                pairing.put_right(self._register, row)
             self.worked(row)
         elif row.arrival in self._register.operations:
             self._register.drop(row, reason)

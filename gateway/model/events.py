@@ -23,6 +23,9 @@ class Stage(Enum):
     EXECUTING = "Executing"
     COMPLETED = "Completed"
 
+    # Members are singletons: identity is as good as the name, and every event looks several up.
+    __hash__ = object.__hash__
+
 
 @dataclass(frozen=True, slots=True)
 class Event:

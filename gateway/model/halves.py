@@ -89,6 +89,8 @@ class Row(Operation):
     #: The worker that had it last, and since when.
     last_holder: tuple[str, int] | None = None
     work_outcome: Outcome | None = None
+    #: A result from a worker that got it just before another did, as far as was seen: the last word, should the other only go away.
+    disputed: Outcome | None = None
     #: Attempts that ended in a lost worker or an error other than RESOURCE_EXHAUSTED, and the latest such error.
     failures: int = 0
     last_failure: Outcome | None = None
@@ -157,6 +159,7 @@ class Row(Operation):
         self.attempts += 1
         self.reserved = reserved
         self.kill_requested = False
+        self.disputed = None
         if self.work is not Work.FINISHED:
             self._work(Work.RUNNING, at, event)
 
@@ -165,7 +168,10 @@ class Row(Operation):
         self.holders.pop(worker_id, None)
         if self.work is Work.RUNNING and not self.holders:
             self.is_doubtful = False
-            self._work(Work.REQUEUED, at, event)
+            if self.disputed is not None:
+                self.finish(at, event, self.disputed)
+            else:
+                self._work(Work.REQUEUED, at, event)
 
     def finish(self, at: int, event: int, outcome: Outcome | None) -> None:
         """A worker's execute_response, or the last failure that will be tried."""

@@ -33,6 +33,9 @@ class Seen(Enum):
     RESUMED = "EXECUTING since"
     COMPLETED = "COMPLETED"
 
+    # Members are singletons: identity is as good as the name, and every event looks several up.
+    __hash__ = object.__hash__
+
 
 class Work(Enum):
     """What the workers' side of an operation was seen to do last."""
@@ -43,6 +46,9 @@ class Work(Enum):
     REQUEUED = "taken away"
     #: A worker reported an execute_response, or nobody will try again.
     FINISHED = "reported"
+
+    # Members are singletons: identity is as good as the name, and every event looks several up.
+    __hash__ = object.__hash__
 
 
 #: (clients, workers) -> stage. (NOTHING, NONE) is no operation at all.

@@ -79,17 +79,21 @@ def reconsider(register: Register, row: Row) -> None:
 
 
 def put_right(register: Register, row: Row) -> None:
-    """The client of a row that is over still waits for its end, longer than can be: one that has left may be the right one."""
-    pool, standing = row.pool, row.standing
-    other = _partner(pool, standing, 0, _WAITS_NOT) if pool is not None and standing is not None else None
+    """The row is over, and its client still waits or was proven to be another's: one that waits for nothing may be its own."""
+    pool = row.pool
+    other = _partner(pool, _says(row), 0, _WAITS_NOT) if pool is not None else None
     if pool is not None and other is not None:
         for each in _exchange(register, pool, row, other):
             reconsider(register, each)
 
 
+def _says(row: Row) -> Standing:
+    return side(row.clients[0] if row.clients else None), row.work
+
+
 def _stand(row: Row) -> Standing | None:
     """Keeps the row where its halves say; None: it is not open to exchange."""
-    standing = None if row.is_closed else (side(row.clients[0] if row.clients else None), row.work)
+    standing = None if row.is_closed else _says(row)
     if row.pool is not None:
         row.pool.stand(row, standing)
     return standing

@@ -27,6 +27,9 @@ class Side(Enum):
     LEFT_QUEUED = "left while queued"
     LEFT_EXECUTING = "left while executing"
 
+    # Members are singletons: identity is as good as the name, and every event looks several up.
+    __hash__ = object.__hash__
+
 
 #: What both halves of a row say.
 Standing = tuple[Side, Work]
@@ -56,7 +59,7 @@ class Pool:
     awaiting: dict[int, Row] = field(default_factory=dict)
     #: Cacheable keys: the newest generation.
     current: Row | None = None
-    #: Cacheable keys: the latest row that a client's result without queued_timestamp completed.
+    #: Cacheable keys: the latest row that was completed without queued_timestamp, as when retries are exhausted.
     failed: Row | None = None
     #: Uncacheable keys: rows whose halves might be paired otherwise, by what they say, each in the order in which they came there.
     standings: dict[Standing, dict[int, Row]] = field(default_factory=dict)

@@ -139,6 +139,8 @@ class Register:
         self._touched_rows[row.arrival] = row
         if row.work is Work.REQUEUED and row.failures > self.settings.max_job_retries and not row.live:
             row.finish(self.now, self.event, row.last_failure)
+            if row.pool is not None and row.pool.key.cacheable:
+                row.pool.failed = row
 
     def drop(self, row: Row, reason: str) -> None:
         """It is no longer listed."""

@@ -25,7 +25,7 @@ from gateway.model.events import (
 from gateway.model.halves import Row
 from gateway.model.identity import Properties, StreamId
 from gateway.model.records import Worker
-from gateway.model.register import Register
+from gateway.model.register import SETTLING_NS, Register
 
 _RESOURCE_EXHAUSTED = 8
 #: Of the largest unsigned 64-bit number.
@@ -213,10 +213,10 @@ class Workforce:
         if outcome.internal_error:
             self._fail(row, worker.id, outcome, counts=not is_pressed)
         elif next(reversed(row.holders)) != worker.id:
-            register.anomaly("late_result", operation_id, f"from {worker.id}, when {next(reversed(row.holders))} had it")
-            row.release(worker.id, register.now, register.event)
-            register.touch(row)
+            self._overtaken(row, worker, outcome)
         else:
+            if row.disputed is not None:
+                register.anomaly("late_result", operation_id, f"another worker reported it before {worker.id}, which had it last")
             del row.holders[worker.id]
             row.is_doubtful = False
             row.finish(register.now, register.event, outcome)
@@ -258,6 +258,17 @@ class Workforce:
         worker.running.pop(operation_id, None)
         worker.released.discard(operation_id)
         self._register.touch_worker(worker)
+
+    def _overtaken(self, row: Row, worker: Worker, outcome: Outcome) -> None:
+        """A result of a worker, and another got the operation since: late, unless both were seen to get it at about one time."""
+        register = self._register
+        holder, assigned_at = next(reversed(row.holders.items()))
+        row.release(worker.id, register.now, register.event)
+        if register.now - assigned_at <= SETTLING_NS:
+            row.disputed = outcome
+        else:
+            register.anomaly("late_result", row.operation_id, f"from {worker.id}, when {holder} had it")
+        register.touch(row)
 
     def _fail(self, row: Row, worker_id: str, outcome: Outcome | None, *, counts: bool) -> None:
         """An attempt ended without a result."""

@@ -31,6 +31,8 @@ _RECORD_BYTES = 256 * 1024 * 1024
 _FIRST_WAIT_S = 0.05
 _LONGEST_WAIT_S = 2.0
 _CONNECT_TIMEOUT_S = 5.0
+#: All roles start together: for so long it is not worth a warning that the tap is not there yet.
+STARTING_S = 3.0
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +63,9 @@ class RecordLink:
         self._clock = clock
         #: Why the link is down; None: it is up.
         self.problem: str | None = "not connected yet"
+        self._began = clock()
+        #: The problem that was logged last; None: the link was up since.
+        self._logged: str | None = None
         #: Clock at the last Tick; None: there was none.
         self._last_tick: float | None = None
         #: Records that are none. The sequence shows the loss.
@@ -125,13 +130,15 @@ class RecordLink:
 
     def _up(self) -> None:
         if self.problem is not None:
-            self.problem = None
+            self.problem = self._logged = None
             logger.info("reading the tap at %s", self.path)
 
     def _lost(self, problem: str) -> None:
-        if problem != self.problem:
-            logger.warning("not reading the tap: %s", problem)
         self.problem = problem
+        is_starting = self._last_tick is None and self._clock() - self._began < STARTING_S
+        if problem != self._logged and not is_starting:
+            self._logged = problem
+            logger.warning("not reading the tap: %s", problem)
 
 
 async def _read_some(reader: asyncio.StreamReader) -> bytes:

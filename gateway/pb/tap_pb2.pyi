@@ -480,7 +480,9 @@ Global___StreamOpened: _TypeAlias = StreamOpened  # noqa: Y015
 
 @_typing.final
 class Message(_message.Message):
-    """One gRPC message of a tapped method, decompressed, stdout_raw, stderr_raw and inlined file contents removed."""
+    """One gRPC message of a tapped method, decompressed, stdout_raw, stderr_raw and inlined file contents removed. Of a result with
+    thousands of output files, those over the tap's bound are removed whole.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -581,7 +583,9 @@ Global___KeepAlives: _TypeAlias = KeepAlives  # noqa: Y015
 
 @_typing.final
 class StreamClosed(_message.Message):
-    """The call is over in both directions, or was reset."""
+    """The call is over: the server ended its side (in gRPC that ends the call, whatever the client still sends), either side reset it, the
+    server's GOAWAY left it unanswered, or the connection went away.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -706,6 +710,7 @@ Global___StateEnd: _TypeAlias = StateEnd  # noqa: Y015
 class OpenStream(_message.Message):
     """One stream that was open then (`connection` and `stream` of the record), or, with stream 0, one connection that was open.
     Of a connection's streams, the connection comes first. monotonic_ns of the record: of the last thing it stands for.
+    A message of more than 64 KiB is not kept here: its field is as if it had not been seen.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -35,6 +35,8 @@ MESSAGE_BYTES = 64 * 1024 * 1024
 #: do not come back in step.
 FIRST_WAIT_S = 0.1
 LONGEST_WAIT_S = 2.0
+#: All roles start together: for so long it is not worth a warning that upstream is not there yet.
+STARTING_S = 3.0
 #: Entities that are encoded before requests get their turn: a few milliseconds.
 _ENTITIES_AT_ONCE = 200
 
@@ -73,6 +75,9 @@ class Upstream:
             self._target = f"unix:{config.introspection_socket}"
             self.name = f"observe at {config.introspection_socket}"
         self._clock = clock
+        self._began = clock()
+        #: The problem that was logged last; None: the stream was up since.
+        self._logged: str | None = None
         #: None: no snapshot was complete yet.
         self.replica: Replica | None = None
         #: Why the stream is down; None: it is up and has brought a state.
@@ -163,13 +168,15 @@ class Upstream:
     def _news(self) -> None:
         self._current_at = self._clock()
         if self.problem is not None:
-            self.problem = None
+            self.problem = self._logged = None
             logger.info("following %s", self.name)
 
     def _lost(self, problem: str) -> None:
-        if self.problem != problem:
-            logger.warning("not following %s: %s", self.name, problem)
         self.problem = problem
+        is_starting = self.replica is None and self._clock() - self._began < STARTING_S
+        if problem != self._logged and not is_starting:
+            self._logged = problem
+            logger.warning("not following %s: %s", self.name, problem)
 
 
 async def _next(call: grpc.aio.UnaryStreamCall[pb.WatchRequest, pb.WatchResponse]) -> pb.WatchResponse | None:

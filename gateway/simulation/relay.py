@@ -25,9 +25,9 @@ Answer = Callable[[bytes], bytes]
 class _Side(asyncio.Protocol):
     """One of the two transports of a relayed connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, other: _Side | None = None) -> None:
         self.transport: asyncio.Transport | None = None
-        self.other: _Side | None = None
+        self.other = other
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # What TCP and unix sockets have; uvloop's own is not a subclass of it.
@@ -107,7 +107,7 @@ class _Accepted(_Side):
         if self.transport is None:
             other.cut()
             return
-        self.other, other.other = other, self
+        self.other = other
         if self._head and other.transport is not None:
             other.transport.write(self._head)
         self._head = b""
@@ -169,12 +169,16 @@ class Relay:
 
     async def _dial(self, side: _Accepted) -> None:
         loop = asyncio.get_running_loop()
+
+        def dialled() -> _Side:
+            return _Side(side)  # a server may speak first, before the dial returns
+
         with contextlib.suppress(OSError):
             if self._target.startswith("unix:"):
-                _, other = await loop.create_unix_connection(_Side, self._target.removeprefix("unix:"))
+                _, other = await loop.create_unix_connection(dialled, self._target.removeprefix("unix:"))
             else:
                 host, _, port = self._target.rpartition(":")
-                _, other = await loop.create_connection(_Side, host.strip("[]"), int(port))
+                _, other = await loop.create_connection(dialled, host.strip("[]"), int(port))
             side.dialled(other)
             return
         side.cut()

@@ -126,6 +126,7 @@ class Half:
         data, pos, end = self._data, self._pos, len(self._data)
         calls = self._calls
         frames = 0
+        max_frame_bytes = self.max_frame_bytes
         until = calls.worked + _SLICE_BYTES
         while pos < end:
             if self._skip:
@@ -145,7 +146,7 @@ class Half:
                 break
             word, flags, stream = _FRAME.unpack_from(data, pos)
             length, kind, stream = word >> 8, word & 0xFF, stream & _STREAM_MASK
-            if length > self.max_frame_bytes or self._block_stream or not self._started or kind in _FIXED_LENGTHS:
+            if length > max_frame_bytes or self._block_stream or not self._started or kind in _FIXED_LENGTHS:
                 self._check(length, kind, stream)
             if kind == _DATA:
                 call = calls.open.get(stream)

@@ -18,6 +18,8 @@ from gateway.tap.records import OVERLOADED
 
 _log = logging.getLogger(__name__)
 
+#: A chunk of bulk; messages of the tapped methods are far smaller.
+_LARGE_BYTES = 32 * 1024
 #: How long the loop is held at a time.
 _SLICE_NS = 2_000_000
 
@@ -47,11 +49,15 @@ class Intake:
     def chunk(self, decoder: ConnectionDecoder, direction: int, data: bytes) -> None:
         """Bytes arrived now, and were forwarded. The decoder `reads`."""
         size = len(data)
-        self._chunks.append((monotonic_ns(), decoder, direction, data))
-        decoder.pending_bytes += size
-        self.queued_bytes += size
-        if self.queued_bytes > self._limit:
-            self._shed()
+        if size >= _LARGE_BYTES and self._run(monotonic_ns() + _SLICE_NS):
+            # Bulk is stepped over while it is in the processor's cache, and its memory is used again: waiting would cost more.
+            self._take(monotonic_ns(), decoder, direction, data)
+        else:
+            self._chunks.append((monotonic_ns(), decoder, direction, data))
+            decoder.pending_bytes += size
+            self.queued_bytes += size
+            if self.queued_bytes > self._limit:
+                self._shed()
         if self._handle is None:
             self._handle = self._loop.call_later(self._interval_s, self._decode)
 
@@ -67,10 +73,13 @@ class Intake:
             self._handle.cancel()
             self._handle = None
         self._run(monotonic_ns() + int(within_s * 1e9))
+        self._decoded()
 
     def _decode(self) -> None:
         self._handle = None
-        if not self._run(monotonic_ns() + _SLICE_NS):
+        done = self._run(monotonic_ns() + _SLICE_NS)
+        self._decoded()
+        if not done:
             # The loop looks at its sockets first.
             self._handle = self._loop.call_soon(self._decode)
 
@@ -86,18 +95,16 @@ class Intake:
                 break
             now, what, direction, data = chunks.popleft()
             if isinstance(what, ConnectionDecoder):
+                what.pending_bytes -= len(data)
+                self.queued_bytes -= len(data)
                 self._take(now, what, direction, data)
             else:
                 self._tell(now, what)
-        self._decoded()
         return not chunks and self._working is None
 
     def _take(self, now: int, decoder: ConnectionDecoder, direction: int, data: bytes) -> None:
-        size = len(data)
-        decoder.pending_bytes -= size
-        self.queued_bytes -= size
         if not decoder.reads:
-            decoder.forwarded(size)
+            decoder.forwarded(len(data))
             return
         decoder.feed(now, direction, data)
         if not decoder.work():

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from gateway.tap.wire import MalformedError, delimited, number, read_varint, tag, text, varint
+from gateway.tap.wire import LENGTH_DELIMITED, SHORT_VARINTS, MalformedError, delimited, number, read_varint, tag, text, varint
 
 #: Field numbers of TapRecord.record.
 MESSAGE = 5
@@ -52,9 +52,12 @@ BY_TAP = 3
 #: sequence, monotonic_ns, connection, stream, each with its tag before it.
 _HEAD = struct.Struct("<BQBQBIBI")
 _FIXED64 = struct.Struct("<BQ")
-#: Tags of the two kinds that are written most.
-_MESSAGE_TAG = tag(MESSAGE, 2)
-_TAGS = {kind: tag(kind, 2) for kind in range(MESSAGE, STATE_END + 1)}
+#: The same, and the tag of a Message.
+_MESSAGE_HEAD = struct.Struct("<BQBQBIBIB")
+_MESSAGE_TAG = MESSAGE << 3 | LENGTH_DELIMITED
+#: Of such a payload every length in the record is a short varint.
+_SHORT_MESSAGE_BYTES = len(SHORT_VARINTS) - 64
+_TAGS = {kind: tag(kind, LENGTH_DELIMITED) for kind in range(MESSAGE, STATE_END + 1)}
 #: Message: direction, and the payload's tag.
 _DIRECTIONS = (b"", b"\x08\x01\x12", b"\x08\x02\x12")
 
@@ -224,18 +227,22 @@ class Recorder:
         self._sink(encode(self.sequence, self.last_ns, connection, stream, kind, body))
 
     def message(self, monotonic_ns: int, connection: int, stream: int, direction: int, payload: bytes) -> None:
-        """A Message that is all there."""
-        self.sequence += 1
-        self.last_ns = max(monotonic_ns, self.last_ns)
+        """A Message that is all there. The record that is written most, and the only one that is worth this much care."""
+        self.sequence = sequence = self.sequence + 1
+        self.last_ns = now = max(monotonic_ns, self.last_ns)
         size = len(payload)
-        body_head = _DIRECTIONS[direction] + varint(size)
-        head = (
-            _HEAD.pack(0x09, self.sequence, 0x11, self.last_ns, 0x1D, connection, 0x25, stream)
-            + _MESSAGE_TAG
-            + varint(len(body_head) + size)
-            + body_head
-        )
-        self._sink(varint(len(head) + size) + head + payload)
+        # What the body has besides the payload and its length, and the record besides its body.
+        body_bytes, record_bytes = 3, _MESSAGE_HEAD.size
+        if size < _SHORT_MESSAGE_BYTES:
+            length = SHORT_VARINTS[size]
+            body = SHORT_VARINTS[size + len(length) + body_bytes]
+            total = SHORT_VARINTS[size + len(length) + body_bytes + len(body) + record_bytes]
+        else:
+            length = varint(size)
+            body = varint(size + len(length) + body_bytes)
+            total = varint(size + len(length) + body_bytes + len(body) + record_bytes)
+        head = _MESSAGE_HEAD.pack(0x09, sequence, 0x11, now, 0x1D, connection, 0x25, stream, _MESSAGE_TAG)
+        self._sink(b"".join((total, head, body, _DIRECTIONS[direction], length, payload)))
 
     def omitted(self, monotonic_ns: int, connection: int, stream: int, direction: int, omission: int, length: int) -> None:
         """A Message whose payload is not here; `length` is its length on the wire, without gRPC's prefix."""

@@ -7,8 +7,10 @@ reading of the other.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import socket
 import struct
+import termios
 from collections.abc import Callable
 from typing import cast
 
@@ -19,6 +21,9 @@ from gateway.tap.records import BY_CLIENT, BY_TAP, BY_UPSTREAM, TO_CLIENT, TO_SE
 #: What may wait to be written to one side before the other is not read any more.
 _WRITE_BUFFER_BYTES = 256 * 1024
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+#: How long a side that is to be reset gets to take what it was told before.
+_DELIVERY_S = 5.0
+_DELIVERY_POLL_S = 0.02
 
 
 def prepare(sock: socket.socket) -> None:
@@ -37,10 +42,29 @@ def reset(sock: socket.socket) -> None:
     sock.close()
 
 
+def _unacknowledged(sock: socket.socket) -> int:
+    """Bytes in the kernel that the peer has not acknowledged (SIOCOUTQ, tcp(7))."""
+    (count,) = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))
+    return int(count)
+
+
 class _Side(asyncio.Protocol):
     """One of a connection's two ends."""
 
-    __slots__ = ("_by", "_decoder", "_direction", "_early", "_intake", "_splice", "finished", "gone", "other", "transport")
+    __slots__ = (
+        "_by",
+        "_decoder",
+        "_direction",
+        "_early",
+        "_intake",
+        "_loop",
+        "_reset_by",
+        "_splice",
+        "finished",
+        "gone",
+        "other",
+        "transport",
+    )
 
     other: _Side
 
@@ -58,6 +82,9 @@ class _Side(asyncio.Protocol):
         self.gone = False
         #: What it said before the other side was there: one read, then it is paused.
         self._early = b""
+        self._loop = asyncio.get_running_loop()
+        #: Loop time at which it is reset, whatever it has not acknowledged; 0: it is not to be reset.
+        self._reset_by = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -108,8 +135,9 @@ class _Side(asyncio.Protocol):
         self.gone = True
         if exc is not None:
             self._splice.ended(self._by, with_reset=True)
-        if exc is not None or not self.finished:
-            self.other.end(with_reset=exc is not None)
+            self.other.reset_after_delivery()
+        elif not self.finished:
+            self.other.end(with_reset=False)
         self._splice.side_gone()
 
     def pause_writing(self) -> None:
@@ -119,6 +147,21 @@ class _Side(asyncio.Protocol):
     def resume_writing(self) -> None:
         if self.other.transport is not None and not self.other.transport.is_closing():
             self.other.transport.resume_reading()
+
+    def reset_after_delivery(self) -> None:
+        """Resets this side once it has acknowledged what it was told.
+
+        Without the tap a reset overtakes nothing that was said before it. Nearly always nothing is on its way: then at once.
+        """
+        if self.transport is None or self.transport.is_closing():
+            return
+        sock = self.transport.get_extra_info("socket")
+        now = self._loop.time()
+        self._reset_by = self._reset_by or now + _DELIVERY_S
+        if now < self._reset_by and (self.transport.get_write_buffer_size() or _unacknowledged(sock)):
+            self._loop.call_later(_DELIVERY_POLL_S, self.reset_after_delivery)
+        else:
+            self.end(with_reset=True)
 
     def end(self, *, with_reset: bool) -> None:
         """Closes this side: with RST at once, or with FIN after what it was told."""

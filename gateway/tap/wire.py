@@ -26,12 +26,12 @@ def _encode(value: int) -> bytes:
 
 
 #: What nearly every length is, encoded once.
-_SHORT = tuple(_encode(value) for value in range(1 << 12))
+SHORT_VARINTS = tuple(_encode(value) for value in range(1 << 12))
 
 
 def varint(value: int) -> bytes:
     """Encodes a non-negative number."""
-    return _SHORT[value] if value < len(_SHORT) else _encode(value)
+    return SHORT_VARINTS[value] if value < len(SHORT_VARINTS) else _encode(value)
 
 
 def tag(number: int, wire_type: int) -> bytes:

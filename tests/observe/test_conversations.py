@@ -7,9 +7,10 @@ import pytest
 from gateway.model.events import ConnectRefused, DrainSet, ExecuteRequested, MessageUnread, ReadingStopped, StreamsConfirmed
 from gateway.observe.taps import ListenerState
 from gateway.observe.translate import Translator
+from gateway.pb import remote_execution_pb2 as reapi
 from gateway.pb import tap_pb2
 from gateway.pb import worker_api_pb2 as api
-from tests.observe.records import CONNECT, EXECUTE, ScriptedTap, config, execute_request, operation
+from tests.observe.records import CONNECT, EXECUTE, WAIT, WORKER_API, ScriptedTap, config, execute_request, operation
 from tests.observe.test_translate import gap_state, open_connection, translated
 
 
@@ -196,3 +197,29 @@ def test_a_method_that_is_not_known_here_is_no_call() -> None:
     tap.call(connection, 1, "/some.Service/Method")
     tap.up(connection, 1, b"")
     assert [type(event).__name__ for event in translated(tap)] == ["ConnectionOpened", "MessageUnread"]
+
+
+def test_waiting_for_an_operation_of_another_scheduler_is_counted_and_not_told() -> None:
+    tap = ScriptedTap()
+    translator = Translator(config(instances={"other": "OTHER"}))
+    connection = tap.open()
+    tap.call(connection, 3, WAIT)
+    tap.up(connection, 3, reapi.WaitExecutionRequest(name="other/c-1"))
+    tap.call(connection, 5, EXECUTE)
+    tap.down(connection, 5, operation("other/c-2", 2))
+    tap.close_call(connection, 3)
+    assert [type(event).__name__ for event in translated(tap, translator)] == ["ConnectionOpened"]
+    assert translator.foreign == {"OTHER": 2}
+
+
+def test_clients_and_old_releases_calls_keep_nothing_alive_and_are_not_restored() -> None:
+    tap = ScriptedTap()
+    translator = Translator(config())
+    connection, stream = tap.execute()
+    other = tap.open("workers")
+    tap.call(other, 1, WORKER_API + "KeepAlive")
+    for call in ((connection, stream), (other, 1)):
+        tap.add(connection=call[0], stream=call[1], keep_alives=tap_pb2.KeepAlives(count=1))
+    translated(tap, translator)
+    gap_state(tap, (other, 0, open_connection("workers")), (other, 1, tap_pb2.OpenStream()))
+    assert [type(event).__name__ for event in translated(tap, translator)] == ["StreamsConfirmed"]

@@ -113,6 +113,19 @@ async def test_a_tap_that_comes_late_is_found(tap: TapSocket) -> None:
             assert reader.link.silence_s() is None
 
 
+async def test_a_tap_that_is_not_there_is_said_once_and_not_while_everything_starts(
+    tap: TapSocket, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with reading(tap.path) as reader:
+        await reader.until(lambda: "nobody answers" in (reader.link.problem or ""))
+        assert not caplog.records
+        reader.clock += module.STARTING_S
+        await reader.until(lambda: bool(caplog.records))
+        reader.clock += 60
+        await asyncio.sleep(0.3)
+        assert len(caplog.records) == 1
+
+
 async def test_it_is_fresh_for_five_seconds_after_a_tick(tap: TapSocket) -> None:
     script = ScriptedTap()
     script.tick()

@@ -80,3 +80,13 @@ def test_an_action_that_was_read_is_in_the_model_at_the_time_of_the_records() ->
     observed.tap.down(connection, stream, operation("main/c-2", 2))
     observed.play()
     assert [each.command_digest for each in observed.model.operations.values()] == [CONTENT.command_digest] * 2
+
+
+def test_an_action_that_is_known_already_is_told_at_once() -> None:
+    observed = Observed()
+    reader = observed.observer.actions = ActionReader(Cas(Address("127.0.0.1", 1)), observed.observer.action_found)
+    reader._known.remember(ActionName("main", Digest("sha256", HASH, 142)), CONTENT)
+    connection, stream = observed.tap.execute()
+    observed.tap.down(connection, stream, operation("main/c-1", 2))
+    (response,) = observed.publish()
+    assert response.changes.operations[0].timeout.nanos == 5

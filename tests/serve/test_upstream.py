@@ -189,8 +189,9 @@ async def test_changes_without_any_snapshot_are_not_believed(config: Config, imp
 
 
 async def test_a_refusal_is_the_problem_until_it_is_over(
-    config: Config, implementer: Implementer, caplog: pytest.LogCaptureFixture
+    config: Config, implementer: Implementer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(upstream_module, "STARTING_S", 0)
     caplog.set_level("INFO")
     implementer.refuse_with = grpc.StatusCode.UNIMPLEMENTED
     async with implementer, following(config) as upstream:
@@ -204,6 +205,17 @@ async def test_a_refusal_is_the_problem_until_it_is_over(
         implementer.refuse_with = None
         await until_number(upstream, 1)
         await until_up(upstream)
+
+
+async def test_an_upstream_that_is_still_starting_is_worth_no_warning(
+    config: Config, implementer: Implementer, caplog: pytest.LogCaptureFixture
+) -> None:
+    implementer.refuse_with = grpc.StatusCode.UNAVAILABLE
+    async with implementer, following(config) as upstream:
+        await until_down(upstream, "UNAVAILABLE")
+        implementer.refuse_with = None
+        await until_up(upstream)
+        assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
 async def test_a_silent_stream_is_given_up(config: Config, implementer: Implementer, monkeypatch: pytest.MonkeyPatch) -> None:

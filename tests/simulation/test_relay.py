@@ -169,3 +169,24 @@ def test_what_a_peer_sends_while_the_target_is_dialled_comes_through_on_uvloop()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(send_at_once())
+
+
+def test_what_the_target_says_first_comes_through_on_uvloop() -> None:
+    """There it can arrive before the dial has returned; gRPC servers begin with their SETTINGS."""
+
+    async def listen() -> None:
+        async def speak(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(PREFACE)
+            await writer.drain()
+            writer.close()
+
+        with tempfile.TemporaryDirectory() as directory:
+            path = f"{directory}/target.sock"
+            async with await asyncio.start_unix_server(speak, path):
+                for _ in range(20):
+                    async with _relay(Relay(f"unix:{path}")) as (reader, _):
+                        async with asyncio.timeout(5):
+                            assert await reader.readexactly(len(PREFACE)) == PREFACE
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(listen())

@@ -88,6 +88,16 @@ async def test_over_the_bound_the_connection_with_most_of_it_is_blinded() -> Non
     assert bench.found[-1].tick.listeners[0].bytes > 13 * 10_000
 
 
+async def test_a_large_chunk_is_decoded_at_once_after_what_waits(bench: _Bench) -> None:
+    decoder = bench.connection(1)
+    bench.intake.chunk(decoder, TO_SERVER, Peer().request(1, EXECUTE))
+    assert bench.found == []
+    bench.intake.chunk(decoder, TO_SERVER, frame(PING, 0, 0, bytes(8)) * 3000 + frames.data(1, grpc(b"message")))
+    assert kinds(bench.found)[:2] == ["connection_opened", "stream_opened"]
+    assert bench.intake.queued_bytes == 0
+    assert kinds(await bench.all_decoded())[2:] == ["message"]
+
+
 async def test_decoding_is_cut_into_slices(bench: _Bench) -> None:
     decoder = bench.connection(1)
     turns = 0

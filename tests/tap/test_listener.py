@@ -133,6 +133,60 @@ async def test_without_descriptors_accepting_pauses_and_goes_on(caplog: pytest.L
     assert kinds(parse(record) for record in raw) == ["run_started", "connection_opened", "connection_closed"]
 
 
+class _Failing:
+    """The running loop, in which one call fails as it does when a peer vanished meanwhile."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, call: str) -> None:
+        self._loop = loop
+        self._call = call
+
+    def __getattr__(self, name: str) -> Any:
+        return self._fail if name == self._call else getattr(self._loop, name)
+
+    async def _fail(self, *_: Any, **__: Any) -> None:
+        await asyncio.sleep(0)
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+
+@pytest.mark.parametrize("call", ["create_connection", "connect_accepted_socket"])
+async def test_a_side_that_cannot_be_made_ends_both(call: str) -> None:
+    raw: list[bytes] = []
+    journal = Journal("run", 0, 0, [EXECUTION], TapLimits(), raw.append)
+    intake = Intake(asyncio.get_running_loop(), 2**20, 0.001, lambda: None)
+    async with listening() as upstream, listening() as sock:
+        target = Address("127.0.0.1", upstream.getsockname()[1])
+        tap = Tap("execution", Address("127.0.0.1", 0), target, frozenset())
+        listener = TapListener(tap, sock, intake, lambda name, peer: journal.connection(1, name, peer))
+        listener._loop = _Failing(asyncio.get_running_loop(), call)  # type: ignore[assignment] # a loop as far as it is used
+        listener.start()
+        client = await _connected(sock.getsockname()[1])
+        server, _ = await asyncio.get_running_loop().sock_accept(upstream)
+        pair = Pair(client, server)
+        assert await pair.is_reset(client) in {True, False}
+        assert await pair.is_reset(server) in {True, False}
+        await listener.stop(1)
+        pair.close()
+    intake.drain(1)
+    records = [parse(record) for record in raw]
+    assert kinds(records) == ["run_started", "connection_opened", "connection_closed"]
+    assert records[-1].connection_closed.by == records[-1].connection_closed.TAP
+
+
+async def test_a_peer_that_takes_nothing_does_not_hold_up_the_stop(tmp_path: Path) -> None:
+    async with listening() as upstream:
+        async with running(configuration(tmp_path, upstream.getsockname()[1])) as tap:
+            client = socket.socket()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            client.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", tap.ports["execution"]))
+            server, _ = await asyncio.get_running_loop().sock_accept(upstream)
+            pair = Pair(client, server)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    await pair.send(server, bytes(100_000_000))
+        pair.close()
+
+
 async def test_peers_are_named_as_host_and_port(tmp_path: Path) -> None:
     async with (
         listening() as upstream,

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gateway.pb import tap_pb2
+from gateway.tap import splice
 from gateway.tap.splice import reset
 from tests.tap.running import LinkReader, Pair, RunningTap, configuration, listening, running, spliced
 
@@ -69,6 +70,53 @@ async def test_a_reset_of_one_side_resets_the_other(tmp_path: Path, by_client: b
         pair.reset(pair.client if by_client else pair.server)
         assert await pair.is_reset(pair.server if by_client else pair.client)
         assert await _closed(link) == (_BY.CLIENT if by_client else _BY.UPSTREAM, True)
+
+
+@asynccontextmanager
+async def _narrow(tap: RunningTap, upstream: socket.socket) -> AsyncIterator[Pair]:
+    """A connection whose client takes little at a time, so that most of what it is told waits in the tap."""
+    loop = asyncio.get_running_loop()
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    client.setblocking(False)
+    await loop.sock_connect(client, ("127.0.0.1", tap.ports["execution"]))
+    server, _ = await loop.sock_accept(upstream)
+    pair = Pair(client, server)
+    try:
+        yield pair
+    finally:
+        pair.close()
+
+
+@pytest.mark.parametrize("half_closed", [True, False])
+async def test_a_reset_overtakes_nothing_that_was_said_before_it(tmp_path: Path, half_closed: bool) -> None:
+    async with (
+        listening() as upstream,
+        running(configuration(tmp_path, upstream.getsockname()[1])) as tap,
+        _narrow(tap, upstream) as pair,
+    ):
+        sent = random.Random(3).randbytes(200_000)
+        await pair.send(pair.server, sent)
+        if half_closed:
+            pair.server.shutdown(socket.SHUT_WR)
+        await asyncio.sleep(0.05)
+        pair.reset(pair.server)
+        await asyncio.sleep(0.05)
+        assert await pair.read(pair.client, len(sent)) == sent
+        assert await pair.is_reset(pair.client) or half_closed
+
+
+async def test_a_side_that_takes_nothing_is_reset_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(splice, "_DELIVERY_S", 0.1)
+    async with (
+        listening() as upstream,
+        running(configuration(tmp_path, upstream.getsockname()[1])) as tap,
+        tap.link() as link,
+        _narrow(tap, upstream) as pair,
+    ):
+        await pair.send(pair.server, bytes(200_000))
+        pair.reset(pair.server)
+        assert await _closed(link) == (_BY.UPSTREAM, True)
 
 
 async def _write_fails(pair: Pair, sock: socket.socket) -> bool:
