@@ -29,13 +29,15 @@ _CARRIES = {
 }
 
 
-def configuration(name: str, state_dir: Path, upstream_ports: dict[str, int]) -> Config:
-    """As the recording's NativeLink was set up, taps on ports that the system chooses."""
+def configuration(name: str, state_dir: Path, upstream_ports: dict[str, int], **scheduler_settings: int) -> Config:
+    """As the recording's NativeLink was set up, or otherwise where said; taps on ports that the system chooses."""
     taps = tuple(
         Tap(listener, Address("127.0.0.1", 0), Address("127.0.0.1", port), _CARRIES[listener])
         for listener, port in upstream_ports.items()
     )
     scheduler = dataclasses.replace(SETTINGS.get(name, Scheduler()), supported_platform_properties=PROPERTY_TYPES)
+    if scheduler_settings:
+        scheduler = dataclasses.replace(scheduler, **scheduler_settings)  # type: ignore[arg-type] # the fields named by callers are int
     return Config(
         http=Address("127.0.0.1", 0), scheduler_name="MAIN_SCHEDULER", taps=taps, cas=None, state_dir=state_dir, scheduler=scheduler
     )
@@ -57,9 +59,11 @@ class Gateway:
 
 
 @asynccontextmanager
-async def gateway(name: str, state_dir: Path, upstreams: dict[str, Upstream]) -> AsyncIterator[Gateway]:
+async def gateway(name: str, state_dir: Path, upstreams: dict[str, Upstream], **scheduler_settings: int) -> AsyncIterator[Gateway]:
     """Starts both roles and waits until the model follows the tap."""
-    config = configuration(name, state_dir, {listener: upstream.port for listener, upstream in upstreams.items()})
+    config = configuration(
+        name, state_dir, {listener: upstream.port for listener, upstream in upstreams.items()}, **scheduler_settings
+    )
     listeners = tap.bind(config)
     taps = {listener: bound.getsockname()[:2] for listener, bound in listeners.items()}
     stop = asyncio.Event()

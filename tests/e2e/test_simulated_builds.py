@@ -12,18 +12,10 @@ import uvloop
 from gateway.simulation import LINUX, Job, Run, Settings, SimulatedClient, Simulation, Truth, WorkerSpec
 from tests.e2e import truth
 from tests.e2e.gateway import Gateway, gateway
-from tests.e2e.player import Upstream
-from tests.e2e.recordings import Checkpoint
+from tests.e2e.simulated import checkpoint, upstreams
 
 #: The scheduler held still if it says the same this much later; what was forwarded is in the model well within it.
 _STILL_S = 0.3
-
-
-class _SimulationUpstream(Upstream):
-    """A simulated listener where the player's recorded one would be."""
-
-    def __init__(self, address: str) -> None:  # the parent's probes for a free port, and this one is taken
-        self.port = int(address.rpartition(":")[2])
 
 
 async def _differences_when_still(simulation: Simulation, running: Gateway) -> list[str] | None:
@@ -34,8 +26,7 @@ async def _differences_when_still(simulation: Simulation, running: Gateway) -> l
     after = simulation.truth()
     if _without_time(before) != _without_time(after):
         return None
-    checkpoint = Checkpoint(0, 0, tuple(map(dict, after["workers"])), tuple(map(dict, after["operations"])))
-    return truth.differences(checkpoint, workers, operations, scheduler.counts)
+    return truth.differences(checkpoint(after), workers, operations, scheduler.counts)
 
 
 def _without_time(state: Truth) -> object:
@@ -78,39 +69,37 @@ async def _follow(seed: int, state_dir: Path, *, seconds: float) -> tuple[list[s
     chance = random.Random(seed)
     found: list[str] = []
     compared = 0
-    async with Simulation(Settings(seed=seed, coalesce=0.2)) as simulation:
-        upstreams: dict[str, Upstream] = {
-            "execution": _SimulationUpstream(simulation.execution_address),
-            "workers": _SimulationUpstream(simulation.worker_address),
-        }
-        async with gateway("simulated", state_dir, upstreams) as running:
-            execution, workers = ("{}:{}".format(*running.taps[name]) for name in ("execution", "workers"))
-            for number in range(4):
-                spec = WorkerSpec(prefix=f"w{number}-", properties=LINUX, max_inflight_tasks=number)
-                await simulation.add_worker(spec, via=workers)
-            coming = await simulation.add_worker(WorkerSpec(prefix="coming-", max_inflight_tasks=1), via=workers)
-            clients = [await simulation.add_client(via=execution, instance_name=name) for name in ("", "main")]
-            jobs = _jobs(chance)
-            async with asyncio.TaskGroup() as builds:
-                for client in clients:
-                    builds.create_task(_build(random.Random(chance.random()), client, jobs, seconds), name="build")
-                ends = asyncio.get_running_loop().time() + seconds
-                while asyncio.get_running_loop().time() < ends:
-                    differing = await _differences_when_still(simulation, running)
-                    if differing is not None:
-                        compared += 1
-                        found += differing
-                    if chance.random() < 0.2:
-                        await coming.stop()
-                        await asyncio.sleep(0.1)
-                        await coming.start()
+    async with (
+        Simulation(Settings(seed=seed, coalesce=0.2)) as simulation,
+        gateway("simulated", state_dir, upstreams(simulation)) as running,
+    ):
+        execution, workers = ("{}:{}".format(*running.taps[name]) for name in ("execution", "workers"))
+        for number in range(4):
+            spec = WorkerSpec(prefix=f"w{number}-", properties=LINUX, max_inflight_tasks=number)
+            await simulation.add_worker(spec, via=workers)
+        coming = await simulation.add_worker(WorkerSpec(prefix="coming-", max_inflight_tasks=1), via=workers)
+        clients = [await simulation.add_client(via=execution, instance_name=name) for name in ("", "main")]
+        jobs = _jobs(chance)
+        async with asyncio.TaskGroup() as builds:
             for client in clients:
-                await client.followed()
-            differing = await _differences_when_still(simulation, running)
-            compared += differing is not None
-            found += differing or []
-            _, _, scheduler = await running.answers()
-            found += [f"anomaly {anomaly.kind}: {anomaly.text}" for anomaly in scheduler.recent_anomalies]
+                builds.create_task(_build(random.Random(chance.random()), client, jobs, seconds), name="build")
+            ends = asyncio.get_running_loop().time() + seconds
+            while asyncio.get_running_loop().time() < ends:
+                differing = await _differences_when_still(simulation, running)
+                if differing is not None:
+                    compared += 1
+                    found += differing
+                if chance.random() < 0.2:
+                    await coming.stop()
+                    await asyncio.sleep(0.1)
+                    await coming.start()
+        for client in clients:
+            await client.followed()
+        differing = await _differences_when_still(simulation, running)
+        compared += differing is not None
+        found += differing or []
+        _, _, scheduler = await running.answers()
+        found += [f"anomaly {anomaly.kind}: {anomaly.text}" for anomaly in scheduler.recent_anomalies]
     return found, compared
 
 
