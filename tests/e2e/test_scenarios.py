@@ -32,12 +32,14 @@ async def _played(name: str, state_dir: Path) -> tuple[list[str], int]:
 
         async def compare(note: str) -> None:
             nonlocal compared
-            await asyncio.sleep(_SETTLE_S)
-            try:
-                state = simulation.truth()
-            except RuntimeError:
-                return  # killed: it knows nothing
-            workers, operations, scheduler = await running.answers()
+            state = None
+            while state is None or state != simulation.truth():  # once more after a keep-alive in between
+                try:
+                    state = simulation.truth()
+                except RuntimeError:
+                    return  # killed: it knows nothing
+                await asyncio.sleep(_SETTLE_S)
+                workers, operations, scheduler = await running.answers()
             lines = truth.differences(checkpoint(state), workers, operations, scheduler.counts)
             found.extend(f"{name}, {note}: {line}" for line in lines)
             compared += 1
