@@ -16,7 +16,7 @@ from gateway.model.events import Outcome
 from gateway.model.halves import ClientHalf, Row
 from gateway.model.identity import ActionKey
 from gateway.model.lifecycle import Work
-from gateway.model.pools import opposite
+from gateway.model.pools import Pool, opposite
 from gateway.model.register import Register
 
 
@@ -31,14 +31,14 @@ class Correlation:
     def told(self, half: ClientHalf) -> None:
         """A client half is new, or was told something that is not final, or nobody follows it any more."""
         row = half.row or self._place(half)
-        is_paired = row.pool is not None and not row.pool.key.cacheable
+        pool = _uncacheable(row)
         if row.live and row.is_over:
             # Its end is on the way, or it came back and this was never its own.
-            row.is_closed = row.is_closed and not is_paired
+            row.is_closed = row.is_closed and pool is None
             self._register.settle_later(row)
         self._register.touch(row)
-        if is_paired:
-            pairing.reconsider(self._register, row)
+        if pool is not None:
+            pairing.reconsider(self._register, pool, row)
 
     def done(self, half: ClientHalf) -> None:
         """A client half was told how the operation ended (`half.done`, `half.outcome`); it may be new."""
@@ -102,8 +102,9 @@ class Correlation:
     def worked(self, row: Row) -> None:
         """The workers' half of a row changed."""
         self._register.touch(row)
-        if row.pool is not None and not row.pool.key.cacheable:
-            pairing.reconsider(self._register, row)
+        pool = _uncacheable(row)
+        if pool is not None:
+            pairing.reconsider(self._register, pool, row)
 
     def _unsure(self, key: ActionKey) -> Row | None:
         """A row that was taken for one of the opposite key only by a guess."""
@@ -125,10 +126,12 @@ class Correlation:
         """The row is over or superseded since `SETTLING_NS`: who still waits for its end belongs to another operation."""
         row.has_settled_timer = False
         if not row.is_over and not row.is_superseded:
+            # The result that completed it turned out to be another's.
             return
         self._close(row)
-        if row.live and row.pool is not None and not row.pool.key.cacheable:
-            pairing.put_right(self._register, row)
+        pool = _uncacheable(row)
+        if row.live and pool is not None:
+            pairing.put_right(self._register, pool, row)
         waiting = tuple(row.live.values())
         for half in waiting:
             row.detach(half)
@@ -242,11 +245,17 @@ class Correlation:
     def _without(self, row: Row, reason: str) -> None:
         """A client half has left the row: it is dropped if nothing of it is left."""
         if row.clients or row.scheduler_operation_id is not None:
-            if row.is_closed and row.is_over and not row.clients and row.pool is not None and not row.pool.key.cacheable:
-                pairing.put_right(self._register, row)
+            pool = _uncacheable(row)
+            if pool is not None and row.is_closed and row.is_over and not row.clients:
+                pairing.put_right(self._register, pool, row)
             self.worked(row)
-        elif row.arrival in self._register.operations:
+        else:
             self._register.drop(row, reason)
+
+
+def _uncacheable(row: Row) -> Pool | None:
+    """The pool of a row whose halves are paired."""
+    return row.pool if row.pool is not None and not row.pool.key.cacheable else None
 
 
 def _is_taken(row: Row) -> bool:

@@ -176,11 +176,10 @@ class Followers:
     def _tell(self, half: ClientHalf, stream: _Stream, event: OperationUpdated) -> None:
         register, stage = self._register, event.stage
         row = half.row
-        if half.done:
+        if row is not None and half.done:
             if stage is not Stage.COMPLETED:
                 register.anomaly("update_after_done", event.name, f"{stage.value} after it was completed")
-            if row is not None:
-                register.touch(row)
+            register.touch(row)
             return
         half.done = event.outcome is not None or stage is Stage.COMPLETED
         if stream.rank < half.teller and not half.done:

@@ -201,6 +201,7 @@ class Row(Operation):
             holder = self.last_holder
             self.outcome = self.work_outcome or next((half.outcome for half in clients if half.done), None)
         else:
+            # A result that proves nothing may turn out to be another's.
             self.finished_at = self.outcome = None
             is_held = stage is Stage.EXECUTING and self.work is Work.RUNNING
             holder = next(reversed(self.holders.items())) if is_held else None

@@ -64,39 +64,30 @@ def candidate(pool: Pool) -> Row | None:
     return next(iter(pool.standings[best].values()))
 
 
-def reconsider(register: Register, row: Row) -> None:
+def reconsider(register: Register, pool: Pool, row: Row) -> None:
     """A half of the row changed, came or went: exchanges client halves until no exchange makes rows agree more."""
     pending = [row]
     while pending:
         row = pending.pop()
-        pool = row.pool
-        standing = _stand(row)
-        if pool is None or standing is None or pool.standing < 2:
+        standing = None if row.is_closed else _says(row)
+        pool.stand(row, standing)
+        if standing is None or pool.standing < 2:
             continue
         other = _partner(pool, standing, AGREEMENT.get(standing, 0), _ALL)
         if other is not None:
             pending += _exchange(register, pool, row, other)
 
 
-def put_right(register: Register, row: Row) -> None:
+def put_right(register: Register, pool: Pool, row: Row) -> None:
     """The row is over, and its client still waits or was proven to be another's: one that waits for nothing may be its own."""
-    pool = row.pool
-    other = _partner(pool, _says(row), 0, _WAITS_NOT) if pool is not None else None
-    if pool is not None and other is not None:
+    other = _partner(pool, _says(row), 0, _WAITS_NOT)
+    if other is not None:
         for each in _exchange(register, pool, row, other):
-            reconsider(register, each)
+            reconsider(register, pool, each)
 
 
 def _says(row: Row) -> Standing:
     return side(row.clients[0] if row.clients else None), row.work
-
-
-def _stand(row: Row) -> Standing | None:
-    """Keeps the row where its halves say; None: it is not open to exchange."""
-    standing = None if row.is_closed else _says(row)
-    if row.pool is not None:
-        row.pool.stand(row, standing)
-    return standing
 
 
 def _partner(pool: Pool, standing: Standing, agreement: int, sides: frozenset[Side]) -> Row | None:

@@ -109,8 +109,8 @@ class Register:
         self._count_worker(worker.id, (False, False, False))
         del self._counted_workers[worker.id]
         self.stories.forget(worker.arrival)
-        if not self._touched_workers.pop(worker.id, False):
-            self.emit(WorkerRemoved, worker.arrival, worker.id, reason)
+        self._touched_workers.pop(worker.id, None)
+        self.emit(WorkerRemoved, worker.arrival, worker.id, reason)
 
     def _count_worker(self, worker_id: str, counted: tuple[bool, bool, bool]) -> None:
         before = self._counted_workers[worker_id]
@@ -162,8 +162,7 @@ class Register:
 
     def forget_half(self, half: ClientHalf) -> None:
         """A client half is part of no listed operation; its name means nothing any more."""
-        if self.by_name.get(half.name) is half:
-            del self.by_name[half.name]
+        del self.by_name[half.name]
         if self.by_client_id.get(half.client_operation_id) is half:
             del self.by_client_id[half.client_operation_id]
 

@@ -13,7 +13,7 @@ class Retention:
     def __init__(self, completed_s: int, completed_max: int) -> None:
         self._kept_ns = completed_s * NS_PER_S
         self._limit = completed_max
-        #: (finished_at, arrival); finished_at never decreases. One that turned out not to be completed stays until its time comes.
+        #: (finished_at, arrival); finished_at never decreases. One whose result turned out to be another's stays until its time.
         self._finished: deque[tuple[int, int]] = deque()
 
     def completed(self, finished_at: int, arrival: int) -> None:

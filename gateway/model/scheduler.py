@@ -194,8 +194,10 @@ class SchedulerModel:
     def _look_at(self, row: Row, due: Due) -> None:
         if due is Due.ABANDONED:
             if self._followers.abandon(row):
-                self._workforce.release_doubtful(row, counts=False)
-                self._register.drop(row, "abandoned")
+                if row.is_doubtful:
+                    self._workforce.release_doubtful(row, counts=False)
+                if row.work is not Work.RUNNING and not row.live:
+                    self._register.drop(row, "abandoned")
             return
         if row.is_doubtful and row.work is Work.RUNNING and row.is_over:
             self._workforce.release_doubtful(row, counts=True)

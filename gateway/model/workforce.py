@@ -62,7 +62,12 @@ class Workforce:
             register.anomaly("worker_id_reused", known.id, f"registered again on stream {event.stream}")
             self.by_stream.pop(known.stream, None)
             self.remove(known, "replaced")
-        self._removed.pop(event.worker_id, None)
+        if event.stream in self.by_stream:
+            register.anomaly("worker_renamed", self.by_stream[event.stream], f"{event.stream} is {event.worker_id} from now on")
+            self.end_stream(event.stream, "replaced")
+        removed = self._removed.pop(event.worker_id, None)
+        if removed is not None:
+            del self.by_stream[removed]
         self._leavers.discard(event.worker_id)
         worker = Worker(
             id=event.worker_id,
@@ -120,9 +125,9 @@ class Workforce:
         """The stream of a worker is over: the end of the worker, if the scheduler has not removed it before."""
         worker_id = self.by_stream.pop(stream)
         worker = self._register.workers.get(worker_id)
-        if worker is not None and worker.stream == stream:
+        if worker is not None:
             self.remove(worker, reason)
-        elif self._removed.get(worker_id) == stream:
+        else:
             del self._removed[worker_id]
             self._leavers.discard(worker_id)
 
@@ -223,13 +228,13 @@ class Workforce:
             self._correlation.worked(row)
 
     def release_doubtful(self, row: Row, *, counts: bool) -> None:
-        """What is known otherwise says that the workers who are listed with it have it no longer: their report was missed."""
+        """What is known otherwise says that workers of whom something was missed have it no longer: their report was."""
         register = self._register
-        for worker_id in tuple(row.holders):
-            worker = register.workers[worker_id]
-            self._forget(worker, row.scheduler_operation_id or "")
-            worker.actions_completed += counts
-            row.release(worker_id, register.now, register.event)
+        for worker in [register.workers[worker_id] for worker_id in row.holders]:
+            if not worker.is_complete:
+                self._forget(worker, row.operation_id)
+                worker.actions_completed += counts
+                row.release(worker.id, register.now, register.event)
         self._correlation.worked(row)
 
     def remaining_properties(self, worker: Worker) -> Properties | None:
