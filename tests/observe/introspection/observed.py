@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.model.scheduler import SchedulerModel
-
 from gateway.config.types import Config
+from gateway.model.scheduler import SchedulerModel
 from gateway.observe.health import LinkState
 from gateway.observe.introspection.answers import Answers
 from gateway.observe.introspection.feed import Feed
