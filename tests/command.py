@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -19,10 +20,21 @@ from typing import Any
 PATIENCE_S = 30
 
 
+#: Below what Linux gives to outgoing connections: such a port stays free until it is listened on.
+_PORTS = range(20_000, 32_000)
+
+
 def free_ports(count: int) -> list[int]:
-    """Loopback ports that nobody listens on at this moment; a configuration file cannot say 0."""
+    """Loopback ports that nobody uses at this moment; a configuration file cannot say 0."""
     with contextlib.ExitStack() as stack:
-        return [stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(count)]
+        found: list[int] = []
+        for port in random.sample(_PORTS, len(_PORTS)):
+            with contextlib.suppress(OSError):
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+                found.append(port)
+            if len(found) == count:
+                return found
+    raise AssertionError("no ports are left")
 
 
 class Settings:

@@ -116,8 +116,13 @@ class Correlation:
             pools.enter(row, key)
             if key.cacheable:
                 generations.adopt(self._register, pools.open(key), row)
-            for half in row.clients:
+            clients = tuple(row.clients)
+            for half in clients:
                 half.key = key
+            for half in () if key.cacheable else clients[1:]:
+                # Only cacheable operations are joined.
+                row.detach(half)
+                self.told(half)
         return row
 
     # --- when all messages of a moment must have come -----------------------------------------------------------------

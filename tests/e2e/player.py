@@ -7,11 +7,11 @@ compared where they arrive.
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tests.command import free_ports
 from tests.e2e.recordings import Entry, Recording
 
 _PATIENCE_S = 20
@@ -54,8 +54,7 @@ class Upstream:
     def __init__(self) -> None:
         self._accepted: asyncio.Queue[_Side] = asyncio.Queue()
         self._server: asyncio.Server | None = None
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port: int = probe.getsockname()[1]
+        (self.port,) = free_ports(1)
 
     async def listen(self) -> None:
         if self._server is None:

@@ -149,6 +149,17 @@ def test_an_action_that_was_guessed_to_be_cacheable_is_found_by_its_worker(scene
     assert (scene.stages, scene.operation("x").operation_id, scene.operation("x").cacheable) == (["Executing"], "op1", False)
 
 
+def test_clients_that_were_guessed_to_share_an_operation_have_their_own_if_it_is_not_cacheable(scene: Scene) -> None:
+    for client in (1, 2, 3):
+        scene.follow(client, f"/c{client}")
+        scene.update(client, QUEUED, named=digest())
+    assert scene.stages == ["Queued"]
+    scene.assign("op1", key(cacheable=False))
+    assert scene.stages == ["Executing", "Queued", "Queued"]
+    scene.update(3, EXECUTING)
+    assert (scene.operation("c3").operation_id, sorted(scene.stages)) == ("op1", ["Executing", "Queued", "Queued"])
+
+
 def test_an_action_that_was_guessed_to_be_uncacheable_is_found_by_its_worker(scene: Scene) -> None:
     scene.execute(1, key(cacheable=False))
     scene.assign("op1", key(cacheable=False))

@@ -147,13 +147,20 @@ def test_wait_execution_follows_what_is_known_by_that_name(scene: Scene) -> None
 
 def test_the_stream_that_came_later_tells_the_stage(scene: Scene) -> None:
     scene.execute(1, key(), EXECUTING)
+    scene.wait(1)
     scene.follow(2, "/c1")
     scene.update(2, QUEUED, name="/c1")
+    scene.wait(1)
     scene.update(1, EXECUTING)
     assert scene.stages == ["Queued"]
+    scene.follow(3, "/c1")
+    scene.update(3, EXECUTING, name="/c1")
     scene.leave(2)
-    scene.update(1, EXECUTING)
+    scene.update(1, QUEUED)
     assert scene.stages == ["Executing"]
+    scene.leave(3)
+    scene.update(1, QUEUED)
+    assert scene.stages == ["Queued"]
 
 
 def test_wait_execution_of_an_unknown_name_lists_what_its_metadata_says(scene: Scene) -> None:

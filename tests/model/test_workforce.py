@@ -188,6 +188,16 @@ def test_the_beginning_of_an_earlier_attempt_seen_late_changes_nothing_in_the_en
     assert (scene.operation("op1").stage, scene.operation("op1").worker_id) == (EXECUTING, "w2")
 
 
+def test_the_beginning_of_an_earlier_attempt_seen_after_the_result_changes_nothing(scene: Scene) -> None:
+    scene.connect("w2", connection=102)
+    scene.assign("op1", key(), worker="w2")
+    scene.report("op1", worker="w2")
+    scene.assign("op1", key(), worker="w1")
+    assert (scene.operation("op1").stage, list(scene.worker("w1").running)) == (COMPLETED, ["op1"])
+    scene.end("w1")
+    assert scene.operation("op1").stage is COMPLETED
+
+
 def test_a_result_seen_before_the_end_of_an_earlier_attempt_stands(scene: Scene) -> None:
     scene.connect("w2", connection=102)
     scene.assign("op1", key(), worker="w2")
