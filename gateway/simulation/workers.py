@@ -104,6 +104,8 @@ class SimulatedWorker:
         if self._life is None:
             return
         life, self._life = self._life, None
+        # A group of tasks loses a cancellation that comes together with an error, such as that of the cable just cut.
+        self._is_leaving = True
         if self._cable is not None:
             await self._cable.close()
         life.cancel()

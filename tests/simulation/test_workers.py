@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from gateway.simulation import Job, Run, Settings, SimulatedWorker, Simulation, Stage, WorkerSpec
+from gateway.simulation.playbook import Playbook
 from tests.simulation.bench import eventually
 
 LONG = Job(("long",), run=Run(duration_s=60))
@@ -26,6 +29,26 @@ async def test_a_worker_that_is_started_again_has_a_new_id() -> None:
         await worker.stop()
         await worker.start()
         assert await worker.registered(other_than=before)
+
+
+async def test_a_worker_whose_connection_fails_in_the_moment_of_its_stop_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = asyncio.Event()
+
+    async def session(_self: SimulatedWorker, _stub: object) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:  # as asyncio.TaskGroup does where one of its tasks has failed
+            raise ExceptionGroup("tasks", [asyncio.InvalidStateError()]) from None
+
+    monkeypatch.setattr(SimulatedWorker, "_session", session)
+    async with Simulation() as simulation:
+        worker = SimulatedWorker(simulation.worker_address, WorkerSpec(reconnect_s=0), Playbook())
+        await worker.start()
+        await begun.wait()
+        async with asyncio.timeout(10):
+            await worker.stop()
+    assert worker.failures == 1
 
 
 async def test_a_worker_that_hangs_is_evicted_and_comes_back_with_a_new_id_when_it_wakes_up() -> None:
