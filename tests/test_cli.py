@@ -89,7 +89,7 @@ async def test_a_role_alone_opens_its_own_sockets_and_stops_when_told(tmp_path: 
     settings = Settings(tmp_path)
     async with command("tap", "--config", str(settings.file)) as tap:
         await tap.logged("tap workers forwards")
-        assert (settings.state_dir / "tap.sock").is_socket()
+        assert (settings.state_dir / "tap-0.sock").is_socket()
         tap.send(signal.SIGTERM)
         assert await tap.ended() == 0
     async with command("serve", "--config", str(settings.file)) as serve:

@@ -18,6 +18,11 @@ def check_agreement(config: Config, problems: Problems, *, http_setting: str) ->
     listens += [(f"gateway.taps[{index}].listen", tap.listen) for index, tap in enumerate(config.taps)]
     if config.introspection.listen is not None:
         listens.append(("gateway.introspection.listen", config.introspection.listen))
+    if config.record_link.listen is not None:
+        first = config.record_link.listen
+        listens += [
+            ("gateway.record_link.listen", Address(first.host, first.port + number)) for number in range(config.tap.processes)
+        ]
     for index, (setting, address) in enumerate(listens):
         for other, taken in listens[:index]:
             if _collide(address, taken):
@@ -29,10 +34,25 @@ def check_agreement(config: Config, problems: Problems, *, http_setting: str) ->
                     str(address),
                     f"another address than gateway.taps[{position}].upstream has: NativeLink listens there, not we",
                 )
+    _check_certificates(config, problems)
     names = [tap.name for tap in config.taps]
     for index, name in enumerate(names):
         if name in names[:index]:
             problems.add(f"gateway.taps[{index}].name", name, f"another name than gateway.taps[{names.index(name)}] has")
+
+
+def _check_certificates(config: Config, problems: Problems) -> None:
+    """A certificate of ours that anybody may use is nobody's proof of anything."""
+    for index, tap in enumerate(config.taps):
+        shows = tap.upstream_tls is not None and tap.upstream_tls.cert_file is not None
+        asks = tap.tls is not None and tap.tls.client_ca_file is not None
+        if shows and not asks and not tap.trust_all_peers:
+            problems.add(
+                f"gateway.taps[{index}].upstream_tls.cert_file",
+                str(tap.upstream_tls and tap.upstream_tls.cert_file),
+                "taps[].tls.client_ca_file beside it: whoever connects here would speak to NativeLink with the gateway's right, "
+                "unless trust_all_peers: true says that this is meant",
+            )
 
 
 def _collide(one: Address, other: Address) -> bool:

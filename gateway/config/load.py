@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gateway.config.agreement import check_agreement
 from gateway.config.document import read_document
+from gateway.config.links import read_record_link
 from gateway.config.nativelink import NativeLink, keeps_operations, read_nativelink
 from gateway.config.problems import Problems
 from gateway.config.section import Reading, Section, listed, parse_address
@@ -24,6 +25,7 @@ from gateway.config.types import (
     Cas,
     Config,
     Introspection,
+    Observe,
     PropertyType,
     Retention,
     Scheduler,
@@ -38,6 +40,8 @@ _STOP_TIMEOUT_S = 5.0
 _DAY_S = 24 * 60 * 60
 _GIB = 1024 * 1024 * 1024
 _COUNT_MAX = 10_000_000
+#: More cores than one tap's traffic can use.
+_PROCESSES_MAX = 64
 _HTTP_SETTING = "servers[].listener.http.socket_address"
 
 
@@ -80,6 +84,8 @@ def load_config(
         scheduler=_scheduler(own.section("scheduler"), theirs.schedulers.get(scheduler_name, Scheduler())),
         retention=_retention(own.section("retention")),
         introspection=_introspection(own.section("introspection")),
+        record_link=read_record_link(own.section("record_link")),
+        observe=_observe(own.section("observe")),
         authentication=own.word("authentication", Authentication, Authentication.AUTO),
         instances=_instances(own, theirs, scheduler_name),
         stop_timeout_s=own.number("stop_timeout_s", _STOP_TIMEOUT_S, least=0.5, most=600),
@@ -130,6 +136,7 @@ def _cas(own: Section, theirs: NativeLink, taps: tuple[Tap, ...]) -> Cas | None:
 def _tap_limits(section: Section) -> TapLimits:
     default = TapLimits()
     limits = TapLimits(
+        processes=section.integer("processes", default.processes, least=1, most=_PROCESSES_MAX),
         ring_bytes=section.integer("ring_bytes", default.ring_bytes, least=64 * 1024, most=64 * _GIB),
         message_bytes=section.integer("message_bytes", default.message_bytes, least=1024, most=_GIB),
         undecoded_bytes=section.integer("undecoded_bytes", default.undecoded_bytes, least=64 * 1024, most=64 * _GIB),
@@ -181,6 +188,15 @@ def _introspection(section: Section) -> Introspection:
     introspection = Introspection(listen=section.address("listen"), endpoint=section.address("endpoint"))
     section.end()
     return introspection
+
+
+def _observe(section: Section) -> Observe:
+    default = Observe()
+    observe = Observe(
+        checkpoint_interval_s=section.number("checkpoint_interval_s", default.checkpoint_interval_s, least=0, most=_DAY_S)
+    )
+    section.end()
+    return observe
 
 
 def _instances(own: Section, theirs: NativeLink, scheduler_name: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from gateway.config.expansion import escape
-from gateway.config.types import Address, Config, Tap
+from gateway.config.types import Address, Config, DialTls, ListenerTls, Tap
 
 
 def to_json(config: Config) -> str:
@@ -31,6 +31,7 @@ def to_values(config: Config) -> dict[str, Any]:
         "gateway": {
             "taps": [_tap(tap) for tap in config.taps],
             "tap": {
+                "processes": config.tap.processes,
                 "ring_bytes": config.tap.ring_bytes,
                 "message_bytes": config.tap.message_bytes,
                 "undecoded_bytes": config.tap.undecoded_bytes,
@@ -53,6 +54,15 @@ def to_values(config: Config) -> dict[str, Any]:
             },
             "retention": {"completed_s": config.retention.completed_s, "completed_max": config.retention.completed_max},
             "introspection": {"listen": _or_null(config.introspection.listen), "endpoint": _or_null(config.introspection.endpoint)},
+            "record_link": {
+                "listen": _or_null(config.record_link.listen),
+                "tls": _listener_tls(config.record_link.tls),
+                "local": config.record_link.local,
+                "endpoints": [
+                    {"endpoint": str(each.endpoint), "tls": _dial_tls(each.tls)} for each in config.record_link.endpoints
+                ],
+            },
+            "observe": {"checkpoint_interval_s": config.observe.checkpoint_interval_s},
             "authentication": config.authentication.value,
             "instances": dict(config.instances),
             "state_dir": str(config.state_dir),
@@ -69,6 +79,30 @@ def _tap(tap: Tap) -> dict[str, Any]:
         "carries": sorted(each.value for each in tap.carries),
         "scheduler": tap.scheduler,
         "dial_timeout_s": tap.dial_timeout_s,
+        "tls": _listener_tls(tap.tls),
+        "upstream_tls": _dial_tls(tap.upstream_tls),
+        "trust_all_peers": tap.trust_all_peers,
+    }
+
+
+def _listener_tls(tls: ListenerTls | None) -> dict[str, Any] | None:
+    if tls is None:
+        return None
+    return {
+        "cert_file": str(tls.cert_file),
+        "key_file": str(tls.key_file),
+        "client_ca_file": tls.client_ca_file and str(tls.client_ca_file),
+    }
+
+
+def _dial_tls(tls: DialTls | None) -> dict[str, Any] | None:
+    if tls is None:
+        return None
+    return {
+        "ca_file": tls.ca_file and str(tls.ca_file),
+        "cert_file": tls.cert_file and str(tls.cert_file),
+        "key_file": tls.key_file and str(tls.key_file),
+        "server_name": tls.server_name,
     }
 
 

@@ -116,6 +116,16 @@ class Section:
             return default
         return float(found)
 
+    def flag(self, key: str, *, default: bool) -> bool:
+        """True or false."""
+        found = self._get(key)
+        if found is _ABSENT:
+            return default
+        if not isinstance(found, bool):
+            self.wrong(key, "true or false")
+            return default
+        return found
+
     def word(self, key: str, words: type[E], default: E) -> E:
         """One of an enum's words."""
         found = self._get(key)

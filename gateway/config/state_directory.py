@@ -41,7 +41,7 @@ def choose_state_dir(setting: str | None, problems: Problems, environment: Mappi
 
 def check_socket_paths(config: Config, problems: Problems) -> None:
     """Note a state_dir under which a unix socket cannot have its name."""
-    longest = max((config.record_link, config.introspection_socket), key=lambda path: len(os.fsencode(path)))
+    longest = max((*config.record_sockets, config.introspection_socket), key=lambda path: len(os.fsencode(path)))
     over = len(os.fsencode(longest)) - SOCKET_PATH_MAX
     if over > 0:
         problems.add(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.config.nativelink import Listener, NativeLink
 from gateway.config.section import Section
+from gateway.config.tls import read_dial_tls, read_listener_tls
 from gateway.config.types import Address, Carries, Tap
 
 #: A tap listens on NativeLink's port plus this where nothing else is said (design 8).
@@ -48,6 +49,8 @@ def _tap(entry: Section, theirs: NativeLink) -> Tap | None:
     carries = entry.words("carries", Carries)
     scheduler = entry.string("scheduler")
     dial_timeout_s = entry.number("dial_timeout_s", _DIAL_TIMEOUT_S, least=0.1, most=600)
+    tls, upstream_tls = read_listener_tls(entry), read_dial_tls(entry, "upstream_tls")
+    trust_all_peers = entry.flag("trust_all_peers", default=False)
     entry.end()
     entry.missing("name", "a name, unlike the other taps'")
     entry.missing("listen", "HOST:PORT to listen on")
@@ -59,7 +62,7 @@ def _tap(entry: Section, theirs: NativeLink) -> Tap | None:
             entry.missing("upstream", "HOST:PORT of NativeLink's listener, unless --nativelink-config has one that offers the same")
     if name is None or listen is None or upstream is None or carries is None:
         return None
-    return Tap(name, listen, upstream, carries, scheduler, dial_timeout_s)
+    return Tap(name, listen, upstream, carries, scheduler, dial_timeout_s, tls, upstream_tls, trust_all_peers)
 
 
 def _in_front_of(listener: Listener, taken: set[str], scheduler_name: str) -> Tap:

@@ -51,6 +51,29 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
+class ListenerTls:
+    """`tls` of something that listens. Files are PEM, and read again when they change."""
+
+    cert_file: Path
+    key_file: Path
+    #: Peers must show a certificate of one of these; None: none is asked for.
+    client_ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DialTls:
+    """`tls` of something that is dialled. Files are PEM, and read again when they change."""
+
+    #: Who may have signed the other side's certificate; None: whom the system trusts.
+    ca_file: Path | None = None
+    #: Our own certificate; None: none is shown. With it `key_file`.
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    #: What the other side's certificate has to be for; None: the host that is dialled.
+    server_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Tap:
     """`gateway.taps[]`: one listener in front of one NativeLink listener."""
 
@@ -63,11 +86,20 @@ class Tap:
     scheduler: str | None = None
     #: How long upstream may take to answer a dial.
     dial_timeout_s: float = 10.0
+    #: None: bytes are forwarded as they come.
+    tls: ListenerTls | None = None
+    #: None: upstream is dialled in plaintext.
+    upstream_tls: DialTls | None = None
+    #: Peers may use the certificate of `upstream_tls` without showing one of their own.
+    trust_all_peers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class TapLimits:
-    """`gateway.tap`: bounds of the tap process."""
+    """`gateway.tap`: bounds of a tap process."""
+
+    #: Tap processes, which share the listeners' connections.
+    processes: int = 1
 
     #: Records kept for a reader that is away.
     ring_bytes: int = 64 * 1024 * 1024
@@ -121,6 +153,37 @@ class Introspection:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordEndpoint:
+    """`gateway.record_link.endpoints[]`: the record link of a tap process on another machine."""
+
+    endpoint: Address
+    tls: DialTls
+
+
+@dataclass(frozen=True, slots=True)
+class RecordLink:
+    """`gateway.record_link`: how records come from taps to `observe`, besides the unix sockets in state_dir."""
+
+    #: Where this machine's tap processes publish to other machines, the first one here, the others on the ports after it.
+    #: None: nowhere.
+    listen: Address | None = None
+    #: Of `listen`, always with client_ca_file.
+    tls: ListenerTls | None = None
+    #: False: the taps of this file run on other machines, and nowhere here.
+    local: bool = True
+    #: Tap processes on other machines, which `observe` follows too.
+    endpoints: tuple[RecordEndpoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Observe:
+    """`gateway.observe`."""
+
+    #: Seconds between two checkpoints; 0: only at stop.
+    checkpoint_interval_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything that any role needs."""
 
@@ -136,6 +199,8 @@ class Config:
     scheduler: Scheduler = field(default_factory=Scheduler)
     retention: Retention = field(default_factory=Retention)
     introspection: Introspection = field(default_factory=Introspection)
+    record_link: RecordLink = field(default_factory=RecordLink)
+    observe: Observe = field(default_factory=Observe)
     authentication: Authentication = Authentication.AUTO
     #: instance name -> scheduler name, where several schedulers share a listener.
     instances: dict[str, str] = field(default_factory=dict)
@@ -143,9 +208,9 @@ class Config:
     stop_timeout_s: float = 5.0
 
     @property
-    def record_link(self) -> Path:
-        """The unix socket on which the tap publishes records."""
-        return self.state_dir / "tap.sock"
+    def record_sockets(self) -> tuple[Path, ...]:
+        """The unix sockets on which the tap processes publish records, by the number of the process."""
+        return tuple(self.state_dir / f"tap-{number}.sock" for number in range(self.tap.processes))
 
     @property
     def introspection_socket(self) -> Path:

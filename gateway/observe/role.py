@@ -42,7 +42,7 @@ async def run(config: Config, stop: asyncio.Event) -> None:
     # The model begins anew with every process, and with it the epoch.
     feed = Feed(PublishedState(model, overview, uuid.uuid4().hex))
     observer = Observer(model, translator, feed)
-    link = RecordLink(config.record_link, observer.position, observer.receive)
+    link = RecordLink(config.record_sockets[0], observer.position, observer.receive)
     if config.cas is not None:
         observer.actions = ActionReader(config.cas, observer.action_found)
 

@@ -78,7 +78,7 @@ async def run(config: Config, listeners: Mapping[str, socket.socket], stop: asyn
     ring = Ring(config.tap.ring_bytes)
     described = [_describe(tap, listeners[tap.name]) for tap in config.taps]
     journal = Journal(secrets.token_hex(16), time.time_ns(), time.monotonic_ns(), described, config.tap, ring.append)
-    link = Link(config.record_link, ring, journal)
+    link = Link(config.record_sockets[0], ring, journal)
     intake = Intake(asyncio.get_running_loop(), config.tap.undecoded_bytes, config.tap.decode_interval_ms / 1000, link.wake)
     numbers = count(1)
 

@@ -82,7 +82,14 @@ def test_every_setting_reaches_the_configuration(tmp_path: Path) -> None:
             "servers": [monitoring("[::1]:7000", "OTHER")],
             "gateway": {
                 "taps": [tap(scheduler="THIRD", dial_timeout_s=2)],
-                "tap": {"ring_bytes": 131072, "message_bytes": 2048, "undecoded_bytes": 65536, "decode_interval_ms": 0.5},
+                "observe": {"checkpoint_interval_s": 1.5},
+                "tap": {
+                    "processes": 3,
+                    "ring_bytes": 131072,
+                    "message_bytes": 2048,
+                    "undecoded_bytes": 65536,
+                    "decode_interval_ms": 0.5,
+                },
                 "cas": {"endpoint": "cas.example:1234", "in_flight": 9, "cache_entries": 10},
                 "scheduler": {
                     "supported_platform_properties": {"ISA": "exact", "x": "ignore", "y": "priority"},
@@ -104,7 +111,8 @@ def test_every_setting_reaches_the_configuration(tmp_path: Path) -> None:
     assert config.scheduler_name == "OTHER"
     assert (config.taps[0].scheduler, config.taps[0].dial_timeout_s) == ("THIRD", 2.0)
     assert (config.tap.ring_bytes, config.tap.message_bytes, config.tap.undecoded_bytes) == (131072, 2048, 65536)
-    assert config.tap.decode_interval_ms == 0.5
+    assert (config.tap.processes, config.tap.decode_interval_ms) == (3, 0.5)
+    assert config.observe.checkpoint_interval_s == 1.5
     assert config.cas == Cas(Address("cas.example", 1234), 9, 10)
     kinds = {"ISA": PropertyType.EXACT, "x": PropertyType.IGNORE, "y": PropertyType.PRIORITY}
     assert config.scheduler == Scheduler(kinds, 7, 8, 9, keeps_operations=True)

@@ -8,8 +8,22 @@ from tests.config.test_nativelink import ONE_MACHINE
 
 
 def test_the_resolved_file_means_the_same(tmp_path: Path) -> None:
+    tls = {"cert_file": "/c", "key_file": "/k", "client_ca_file": "/a"}
+    dial = {"ca_file": "/a", "cert_file": "/c", "key_file": "/k", "server_name": "n"}
+    encrypted = {
+        "gateway": {
+            "taps": [tap(tls=tls, upstream_tls=dial), tap(name="w", listen="h:1", upstream_tls=dial, trust_all_peers=True)],
+            "record_link": {"listen": "0.0.0.0:7", "tls": tls, "local": False, "endpoints": [{"endpoint": "t:7", "tls": dial}]},
+        }
+    }
     odd = {"gateway": {"taps": [tap(name="$$x é", scheduler="S")], "state_dir": "/a$$b", "cas": None, "instances": {"$i": "$$S"}}}
-    for config in (loaded(tmp_path), loaded(tmp_path, WHOLE), loaded(tmp_path, nativelink=ONE_MACHINE), loaded(tmp_path, odd)):
+    for config in (
+        loaded(tmp_path),
+        loaded(tmp_path, WHOLE),
+        loaded(tmp_path, nativelink=ONE_MACHINE),
+        loaded(tmp_path, odd),
+        loaded(tmp_path, encrypted),
+    ):
         assert loaded(tmp_path, to_json(config), HOME="/elsewhere", STATE_DIRECTORY="/elsewhere") == config
 
 

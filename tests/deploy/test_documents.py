@@ -64,6 +64,8 @@ def test_the_readmes_configuration_is_the_default(tmp_path: Path) -> None:
             "scheduler",
             "retention",
             "tap",
+            "record_link",
+            "observe",
             "introspection",
             "instances",
             "authentication",

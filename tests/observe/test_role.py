@@ -55,7 +55,7 @@ async def operations(stub: IntrospectionAsyncStub) -> list[str]:
 
 async def test_a_tap_that_dies_gaps_and_starts_again_is_followed(tmp_path: Path) -> None:
     settings = config(tmp_path)
-    socket = TapSocket(settings.record_link, hangs_up=False)
+    socket = TapSocket(settings.record_sockets[0], hangs_up=False)
     script = ScriptedTap()
     connection, stream = script.execute()
     script.down(connection, stream, operation("main/c-1", 2))
@@ -126,7 +126,7 @@ async def test_what_the_cas_says_is_shown(tmp_path: Path) -> None:
         connection, stream = script.execute(execute_request(name.digest.hash, size=name.digest.size_bytes, skip=True))
         script.down(connection, stream, operation(f"main/c-{number}", 2, name.digest.hash, size=name.digest.size_bytes))
     script.tick()
-    socket = TapSocket(settings.record_link, [encoded(*script.records)], hangs_up=False)
+    socket = TapSocket(settings.record_sockets[0], [encoded(*script.records)], hangs_up=False)
 
     async def shown() -> bool:
         answer = await stub.ListOperations(pb.ListOperationsRequest(), wait_for_ready=True)

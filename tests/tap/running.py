@@ -101,7 +101,7 @@ class RunningTap:
         self.ports = ports
 
     def link(self, run: str = "", next_sequence: int = 0) -> contextlib.AbstractAsyncContextManager[LinkReader]:
-        return link_reader(self.config.record_link, run, next_sequence)
+        return link_reader(self.config.record_sockets[0], run, next_sequence)
 
 
 @asynccontextmanager
@@ -113,7 +113,7 @@ async def running(config: Config) -> AsyncIterator[RunningTap]:
     task = asyncio.create_task(role.run(config, listeners, stop), name="tap")
     try:
         async with asyncio.timeout(PATIENCE_S):
-            while not config.record_link.exists():
+            while not config.record_sockets[0].exists():
                 assert not task.done(), task.result()
                 await asyncio.sleep(0.005)
         yield RunningTap(config, ports)

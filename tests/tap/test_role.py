@@ -188,7 +188,7 @@ async def test_stopping_ends_open_connections_and_readers_and_says_so(tmp_path: 
         found = await reader.ended()
     closed = found[-1].connection_closed
     assert (closed.by, closed.reset) == (tap_pb2.ConnectionClosed.TAP, False)
-    assert not tap.config.record_link.exists()
+    assert not tap.config.record_sockets[0].exists()
 
 
 async def test_a_small_ring_forgets_and_says_what_is_open(tmp_path: Path) -> None:
@@ -233,6 +233,6 @@ def test_an_address_that_is_not_this_machines_is_an_error(tmp_path: Path) -> Non
 
 async def test_a_record_link_that_cannot_be_made_ends_the_role(tmp_path: Path) -> None:
     config = configuration(tmp_path, 1)
-    config.record_link.mkdir()
+    config.record_sockets[0].mkdir()
     with pytest.raises(StartError, match="state_dir"):
         await role.run(config, role.bind(config), asyncio.Event())
