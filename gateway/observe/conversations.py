@@ -119,6 +119,7 @@ class Conversations:
     def tick(self, at: int, tick: tap_pb2.Tick) -> list[Event]:
         """Totals. Time goes on whatever the traffic."""
         self.run.last_tick_at = at
+        self.run.last_tick = tick
         for totals in tick.listeners:
             listener = self.run.listeners.get(totals.name)
             if listener is not None:

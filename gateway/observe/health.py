@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.config.types import Carries, Config
+from gateway.observe.processes import HELD_UP_NS, describe_blinded, describe_process
 from gateway.observe.taps import ListenerState, TapRun
 from gateway.observe.timestamps import timestamp
 from gateway.pb import introspection_pb2 as pb
@@ -73,6 +74,11 @@ def describe_taps(config: Config, link: LinkState) -> list[pb.Tap]:
     return [_describe(listener, run, attached=link.is_fresh) for listener in run.listeners.values()]
 
 
+def describe_processes(link: LinkState, name: str) -> list[pb.TapProcess]:
+    """Every tap process, by the name of its record link."""
+    return [describe_process(name, link.run.last_tick if link.run else None, attached=link.is_fresh)]
+
+
 def _describe(listener: ListenerState, run: TapRun, *, attached: bool) -> pb.Tap:
     totals = listener.totals
     return pb.Tap(
@@ -87,12 +93,21 @@ def _describe(listener: ListenerState, run: TapRun, *, attached: bool) -> pb.Tap
         blind_connections=len(listener.blind),
         bytes=totals.bytes if totals else 0,
         tapped_bytes=totals.tapped_bytes if totals else 0,
+        streams=totals.streams if totals else 0,
+        messages=totals.messages if totals else 0,
+        upstream_refused=totals.upstream_refused if totals else 0,
+        blinded=describe_blinded(totals) if totals else [],
     )
 
 
 def _reasons(link: LinkState, model: ModelState) -> Iterator[str]:
     if not link.is_fresh:
         yield _unattached(link)
+    if link.is_fresh and link.run and link.run.last_tick and link.run.last_tick.loop_lag_ns >= HELD_UP_NS:
+        yield (
+            f"The tap was held up for {link.run.last_tick.loop_lag_ns / 1e9:.1f} s within the last second, and so was what goes "
+            "through it: give it more CPU, or send bulk traffic past it."
+        )
     for listener in _listeners(link):
         refusals = listener.refusals
         if refusals is not None:

@@ -62,6 +62,8 @@ class TapRun:
     listeners: dict[str, ListenerState]
     #: None: no Tick yet.
     last_tick_at: int | None = None
+    #: What it said; None: no Tick yet.
+    last_tick: tap_pb2.Tick | None = None
 
 
 def begun(started: tap_pb2.RunStarted) -> TapRun:

@@ -678,6 +678,7 @@ class Scheduler(_message.Message):
     RECENT_ANOMALIES_FIELD_NUMBER: _builtins.int
     RECORDS_MISSED_FIELD_NUMBER: _builtins.int
     WORKERS_REFUSED_FIELD_NUMBER: _builtins.int
+    TAP_PROCESSES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name in NativeLink's configuration, such as MAIN_SCHEDULER."""
     anomalies: _builtins.int
@@ -702,6 +703,8 @@ class Scheduler(_message.Message):
     def recent_anomalies(self) -> _containers.RepeatedCompositeFieldContainer[Global___Anomaly]:
         """The most recent ones, oldest first, bounded."""
 
+    @_builtins.property
+    def tap_processes(self) -> _containers.RepeatedCompositeFieldContainer[Global___TapProcess]: ...
     def __init__(
         self,
         *,
@@ -714,10 +717,11 @@ class Scheduler(_message.Message):
         recent_anomalies: _abc.Iterable[Global___Anomaly] | None = ...,
         records_missed: _builtins.int = ...,
         workers_refused: _builtins.int = ...,
+        tap_processes: _abc.Iterable[Global___TapProcess] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_up_since", b"_up_since", "counts", b"counts", "health", b"health", "up_since", b"up_since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_up_since", b"_up_since", "anomalies", b"anomalies", "counts", b"counts", "health", b"health", "name", b"name", "recent_anomalies", b"recent_anomalies", "records_missed", b"records_missed", "taps", b"taps", "up_since", b"up_since", "workers_refused", b"workers_refused"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_up_since", b"_up_since", "anomalies", b"anomalies", "counts", b"counts", "health", b"health", "name", b"name", "recent_anomalies", b"recent_anomalies", "records_missed", b"records_missed", "tap_processes", b"tap_processes", "taps", b"taps", "up_since", b"up_since", "workers_refused", b"workers_refused"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__up_since: _TypeAlias = _typing.Literal["up_since"]  # noqa: Y015
     _WhichOneofArgType__up_since: _TypeAlias = _typing.Literal["_up_since", b"_up_since"]  # noqa: Y015
@@ -865,6 +869,10 @@ class Tap(_message.Message):
     BLIND_CONNECTIONS_FIELD_NUMBER: _builtins.int
     BYTES_FIELD_NUMBER: _builtins.int
     TAPPED_BYTES_FIELD_NUMBER: _builtins.int
+    STREAMS_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    UPSTREAM_REFUSED_FIELD_NUMBER: _builtins.int
+    BLINDED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """taps[].name"""
     listen: _builtins.str
@@ -875,11 +883,21 @@ class Tap(_message.Message):
     open_connections: _builtins.int
     blind_connections: _builtins.int
     bytes: _builtins.int
+    """Forwarded, both directions together, and of those what belongs to calls that are read."""
     tapped_bytes: _builtins.int
+    streams: _builtins.int
+    """Calls that were read, and their messages."""
+    messages: _builtins.int
+    upstream_refused: _builtins.int
+    """Dials that NativeLink did not answer."""
     @_builtins.property
     def carries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def last_tick(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def blinded(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlindedConnections]:
+        """Connections that could not be read, open or ended, by reason."""
+
     def __init__(
         self,
         *,
@@ -894,16 +912,145 @@ class Tap(_message.Message):
         blind_connections: _builtins.int = ...,
         bytes: _builtins.int = ...,
         tapped_bytes: _builtins.int = ...,
+        streams: _builtins.int = ...,
+        messages: _builtins.int = ...,
+        upstream_refused: _builtins.int = ...,
+        blinded: _abc.Iterable[Global___BlindedConnections] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_last_tick", b"_last_tick", "last_tick", b"last_tick"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_last_tick", b"_last_tick", "attached", b"attached", "blind_connections", b"blind_connections", "bytes", b"bytes", "carries", b"carries", "connections", b"connections", "last_tick", b"last_tick", "listen", b"listen", "name", b"name", "open_connections", b"open_connections", "tapped_bytes", b"tapped_bytes", "upstream", b"upstream"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_last_tick", b"_last_tick", "attached", b"attached", "blind_connections", b"blind_connections", "blinded", b"blinded", "bytes", b"bytes", "carries", b"carries", "connections", b"connections", "last_tick", b"last_tick", "listen", b"listen", "messages", b"messages", "name", b"name", "open_connections", b"open_connections", "streams", b"streams", "tapped_bytes", b"tapped_bytes", "upstream", b"upstream", "upstream_refused", b"upstream_refused"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__last_tick: _TypeAlias = _typing.Literal["last_tick"]  # noqa: Y015
     _WhichOneofArgType__last_tick: _TypeAlias = _typing.Literal["_last_tick", b"_last_tick"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__last_tick) -> _WhichOneofReturnType__last_tick | None: ...
 
 Global___Tap: _TypeAlias = Tap  # noqa: Y015
+
+@_typing.final
+class BlindedConnections(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    CONNECTIONS_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Stable word, such as "tls"."""
+    connections: _builtins.int
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        connections: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connections", b"connections", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BlindedConnections: _TypeAlias = BlindedConnections  # noqa: Y015
+
+@_typing.final
+class TapProcess(_message.Message):
+    """One process that taps. Counters are since it started."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ATTACHED_FIELD_NUMBER: _builtins.int
+    RING_BYTES_FIELD_NUMBER: _builtins.int
+    RING_LIMIT_BYTES_FIELD_NUMBER: _builtins.int
+    UNDECODED_BYTES_FIELD_NUMBER: _builtins.int
+    GAPS_FIELD_NUMBER: _builtins.int
+    READERS_FIELD_NUMBER: _builtins.int
+    BEHIND_BYTES_FIELD_NUMBER: _builtins.int
+    FORWARDING_DELAY_FIELD_NUMBER: _builtins.int
+    LOOP_LAG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Of its record link: the name of its socket without ending, or host:port."""
+    attached: _builtins.bool
+    """Its record link is up and fresh."""
+    ring_bytes: _builtins.int
+    """Records that it keeps for readers that are away, and may keep."""
+    ring_limit_bytes: _builtins.int
+    undecoded_bytes: _builtins.int
+    """Forwarded bytes that wait to be decoded."""
+    gaps: _builtins.int
+    """Times that a reader of its records had lost its place."""
+    readers: _builtins.int
+    behind_bytes: _builtins.int
+    """Of its records, what the reader furthest behind has not been sent."""
+    @_builtins.property
+    def forwarding_delay(self) -> Global___Histogram:
+        """How long bytes waited in it before they went on. Absent: not measured."""
+
+    @_builtins.property
+    def loop_lag(self) -> _duration_pb2.Duration:
+        """How late it was with what it wanted to do, the most within the last second. Absent: not known."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        attached: _builtins.bool = ...,
+        ring_bytes: _builtins.int = ...,
+        ring_limit_bytes: _builtins.int = ...,
+        undecoded_bytes: _builtins.int = ...,
+        gaps: _builtins.int = ...,
+        readers: _builtins.int = ...,
+        behind_bytes: _builtins.int = ...,
+        forwarding_delay: Global___Histogram | None = ...,
+        loop_lag: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_forwarding_delay", b"_forwarding_delay", "_loop_lag", b"_loop_lag", "forwarding_delay", b"forwarding_delay", "loop_lag", b"loop_lag"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_forwarding_delay", b"_forwarding_delay", "_loop_lag", b"_loop_lag", "attached", b"attached", "behind_bytes", b"behind_bytes", "forwarding_delay", b"forwarding_delay", "gaps", b"gaps", "loop_lag", b"loop_lag", "name", b"name", "readers", b"readers", "ring_bytes", b"ring_bytes", "ring_limit_bytes", b"ring_limit_bytes", "undecoded_bytes", b"undecoded_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__forwarding_delay: _TypeAlias = _typing.Literal["forwarding_delay"]  # noqa: Y015
+    _WhichOneofArgType__forwarding_delay: _TypeAlias = _typing.Literal["_forwarding_delay", b"_forwarding_delay"]  # noqa: Y015
+    _WhichOneofReturnType__loop_lag: _TypeAlias = _typing.Literal["loop_lag"]  # noqa: Y015
+    _WhichOneofArgType__loop_lag: _TypeAlias = _typing.Literal["_loop_lag", b"_loop_lag"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__forwarding_delay) -> _WhichOneofReturnType__forwarding_delay | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__loop_lag) -> _WhichOneofReturnType__loop_lag | None: ...
+
+Global___TapProcess: _TypeAlias = TapProcess  # noqa: Y015
+
+@_typing.final
+class Histogram(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPPER_BOUNDS_S_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    SUM_S_FIELD_NUMBER: _builtins.int
+    LONGEST_S_FIELD_NUMBER: _builtins.int
+    sum_s: _builtins.float
+    longest_s: _builtins.float
+    """Within the last second."""
+    @_builtins.property
+    def upper_bounds_s(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Ascending, in seconds."""
+
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Each without those before; one more than bounds: what was over the last."""
+
+    def __init__(
+        self,
+        *,
+        upper_bounds_s: _abc.Iterable[_builtins.float] | None = ...,
+        counts: _abc.Iterable[_builtins.int] | None = ...,
+        sum_s: _builtins.float = ...,
+        longest_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "longest_s", b"longest_s", "sum_s", b"sum_s", "upper_bounds_s", b"upper_bounds_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Histogram: _TypeAlias = Histogram  # noqa: Y015
 
 @_typing.final
 class Anomaly(_message.Message):

@@ -233,26 +233,86 @@ class Tick(_message.Message):
     LISTENERS_FIELD_NUMBER: _builtins.int
     RING_BYTES_FIELD_NUMBER: _builtins.int
     UNDECODED_BYTES_FIELD_NUMBER: _builtins.int
+    RING_LIMIT_BYTES_FIELD_NUMBER: _builtins.int
+    GAPS_FIELD_NUMBER: _builtins.int
+    READERS_FIELD_NUMBER: _builtins.int
+    BEHIND_BYTES_FIELD_NUMBER: _builtins.int
+    FORWARDING_DELAY_FIELD_NUMBER: _builtins.int
+    LOOP_LAG_NS_FIELD_NUMBER: _builtins.int
     ring_bytes: _builtins.int
     """Bytes of records that the ring holds."""
     undecoded_bytes: _builtins.int
     """Bytes that were forwarded and wait to be decoded."""
+    ring_limit_bytes: _builtins.int
+    """What the ring may hold."""
+    gaps: _builtins.int
+    """Times that a reader was told Gap, since the run started."""
+    readers: _builtins.int
+    """Readers of the record link that are connected."""
+    behind_bytes: _builtins.int
+    """Bytes of the ring that the reader furthest behind has not been written."""
+    loop_lag_ns: _builtins.int
+    """How late the tap's event loop was with a timer, the longest since the Tick before, to the millisecond."""
     @_builtins.property
     def listeners(self) -> _containers.RepeatedCompositeFieldContainer[Global___ListenerTotals]: ...
+    @_builtins.property
+    def forwarding_delay(self) -> Global___Delays:
+        """How long chunks of bytes waited in the tap."""
+
     def __init__(
         self,
         *,
         listeners: _abc.Iterable[Global___ListenerTotals] | None = ...,
         ring_bytes: _builtins.int = ...,
         undecoded_bytes: _builtins.int = ...,
+        ring_limit_bytes: _builtins.int = ...,
+        gaps: _builtins.int = ...,
+        readers: _builtins.int = ...,
+        behind_bytes: _builtins.int = ...,
+        forwarding_delay: Global___Delays | None = ...,
+        loop_lag_ns: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["forwarding_delay", b"forwarding_delay"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["listeners", b"listeners", "ring_bytes", b"ring_bytes", "undecoded_bytes", b"undecoded_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["behind_bytes", b"behind_bytes", "forwarding_delay", b"forwarding_delay", "gaps", b"gaps", "listeners", b"listeners", "loop_lag_ns", b"loop_lag_ns", "readers", b"readers", "ring_bytes", b"ring_bytes", "ring_limit_bytes", b"ring_limit_bytes", "undecoded_bytes", b"undecoded_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Tick: _TypeAlias = Tick  # noqa: Y015
+
+@_typing.final
+class Delays(_message.Message):
+    """A histogram of durations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNTS_FIELD_NUMBER: _builtins.int
+    SUM_NS_FIELD_NUMBER: _builtins.int
+    MAX_NS_FIELD_NUMBER: _builtins.int
+    sum_ns: _builtins.int
+    """Of all of them."""
+    max_ns: _builtins.int
+    """The longest since the Tick before."""
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Durations of at most 50, 100, 250 and 500 µs, 1, 2.5, 5, 10, 25, 50, 100 and 250 ms, 1 s, and those over that, each without
+        those before; since the run started. Empty: not measured. Under constant load a duration may be too long by up to 1 ms.
+        """
+
+    def __init__(
+        self,
+        *,
+        counts: _abc.Iterable[_builtins.int] | None = ...,
+        sum_ns: _builtins.int = ...,
+        max_ns: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "max_ns", b"max_ns", "sum_ns", b"sum_ns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Delays: _TypeAlias = Delays  # noqa: Y015
 
 @_typing.final
 class ListenerTotals(_message.Message):
@@ -266,6 +326,8 @@ class ListenerTotals(_message.Message):
     MESSAGES_FIELD_NUMBER: _builtins.int
     BLIND_CONNECTIONS_FIELD_NUMBER: _builtins.int
     UPSTREAM_REFUSED_FIELD_NUMBER: _builtins.int
+    STREAMS_FIELD_NUMBER: _builtins.int
+    BLINDED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """taps[].name"""
     connections: _builtins.int
@@ -279,6 +341,12 @@ class ListenerTotals(_message.Message):
     blind_connections: _builtins.int
     """Open connections that are not being read (Blinded)."""
     upstream_refused: _builtins.int
+    streams: _builtins.int
+    """Calls of tapped methods."""
+    @_builtins.property
+    def blinded(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlindedCount]:
+        """Connections that were blinded since the run started, by reason; a reason without any is left out."""
+
     def __init__(
         self,
         *,
@@ -290,14 +358,38 @@ class ListenerTotals(_message.Message):
         messages: _builtins.int = ...,
         blind_connections: _builtins.int = ...,
         upstream_refused: _builtins.int = ...,
+        streams: _builtins.int = ...,
+        blinded: _abc.Iterable[Global___BlindedCount] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blind_connections", b"blind_connections", "bytes", b"bytes", "connections", b"connections", "messages", b"messages", "name", b"name", "open_connections", b"open_connections", "tapped_bytes", b"tapped_bytes", "upstream_refused", b"upstream_refused"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blind_connections", b"blind_connections", "blinded", b"blinded", "bytes", b"bytes", "connections", b"connections", "messages", b"messages", "name", b"name", "open_connections", b"open_connections", "streams", b"streams", "tapped_bytes", b"tapped_bytes", "upstream_refused", b"upstream_refused"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListenerTotals: _TypeAlias = ListenerTotals  # noqa: Y015
+
+@_typing.final
+class BlindedCount(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    CONNECTIONS_FIELD_NUMBER: _builtins.int
+    reason: Global___Blinded.Reason.ValueType
+    connections: _builtins.int
+    def __init__(
+        self,
+        *,
+        reason: Global___Blinded.Reason.ValueType = ...,
+        connections: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connections", b"connections", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BlindedCount: _TypeAlias = BlindedCount  # noqa: Y015
 
 @_typing.final
 class ConnectionOpened(_message.Message):

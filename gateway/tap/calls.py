@@ -210,6 +210,7 @@ class Calls:
         if self._shared.open_calls >= MAX_OPEN_CALLS:
             raise UnreadableError(records.OVERLOADED, f"more than {MAX_OPEN_CALLS} calls are open")
         self._shared.open_calls += 1
+        self._totals.streams += 1
         method = METHODS[fields[headers.PATH]]
         self.open[stream] = Call(stream, method, fields.get(headers.GRPC_ENCODING, b""))
         metadata = _binary(fields.get(headers.REQUEST_METADATA, b""))

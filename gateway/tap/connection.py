@@ -168,6 +168,7 @@ class ConnectionDecoder:
         self._forget()
         self._blind = True
         self._totals.blind_connections += 1
+        self._totals.blinded[reason] = self._totals.blinded.get(reason, 0) + 1
         self._recorder.record(now, self.number, 0, records.BLINDED, records.blinded(reason, detail))
         _log.warning("connection %d of %s to tap %s is not read any more: %s", self.number, self._peer, self._totals.name, detail)
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from time import monotonic_ns
 
 from gateway.tap.connection import ConnectionDecoder
+from gateway.tap.delays import Delays
 from gateway.tap.records import OVERLOADED
 
 _log = logging.getLogger(__name__)
@@ -30,11 +31,12 @@ Happening = Callable[[int], None]
 class Intake:
     """One queue for all connections: so order and time are those of arrival, also between connections."""
 
-    __slots__ = ("_chunks", "_decoded", "_handle", "_interval_s", "_limit", "_loop", "_working", "queued_bytes")
+    __slots__ = ("_chunks", "_decoded", "_handle", "_interval_s", "_limit", "_loop", "_working", "delays", "queued_bytes")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limit_bytes: int, interval_s: float, decoded: Callable[[], None]) -> None:
         """Decodes `interval_s` after something came, keeps `limit_bytes` until then; `decoded` is called after each slice."""
         self._loop = loop
+        self.delays = Delays(loop)
         self._limit = limit_bytes
         #: Bytes that wait.
         self.queued_bytes = 0
@@ -46,14 +48,15 @@ class Intake:
         self._working: ConnectionDecoder | None = None
         self._handle: asyncio.Handle | None = None
 
-    def chunk(self, decoder: ConnectionDecoder, direction: int, data: bytes) -> None:
-        """Bytes arrived now, and were forwarded. The decoder `reads`."""
+    def chunk(self, now: int, decoder: ConnectionDecoder, direction: int, data: bytes) -> None:
+        """Bytes arrived `now`, and were forwarded. The decoder `reads`."""
         size = len(data)
-        if size >= _LARGE_BYTES and self._run(monotonic_ns() + _SLICE_NS):
+        if size >= _LARGE_BYTES and self._run(now + _SLICE_NS):
             # Bulk is stepped over while it is in the processor's cache, and its memory is used again: waiting would cost more.
-            self._take(monotonic_ns(), decoder, direction, data)
+            self._take(now, decoder, direction, data)
+            self.delays.worked()
         else:
-            self._chunks.append((monotonic_ns(), decoder, direction, data))
+            self._chunks.append((now, decoder, direction, data))
             decoder.pending_bytes += size
             self.queued_bytes += size
             if self.queued_bytes > self._limit:
@@ -79,6 +82,7 @@ class Intake:
         self._handle = None
         done = self._run(monotonic_ns() + _SLICE_NS)
         self._decoded()
+        self.delays.worked()
         if not done:
             # The loop looks at its sockets first.
             self._handle = self._loop.call_soon(self._decode)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gateway.config.types import TapLimits
 from gateway.tap import records
 from gateway.tap.bounds import Budget
 from gateway.tap.calls import Shared
 from gateway.tap.connection import ConnectionDecoder
-from gateway.tap.records import Listener, Recorder, Sink, Totals
+from gateway.tap.records import Listener, ProcessTotals, Recorder, Sink, Totals
+
+_NOTHING = ProcessTotals()
 
 
 class Journal:
@@ -33,8 +36,9 @@ class Journal:
         """A decoder for connection `number`, counted from 1, of a listener by name; `peer` is host:port."""
         return ConnectionDecoder(number, peer, self._shared, self._totals[listener])
 
-    def tick(self, now: int, ring_bytes: int = 0, queued_bytes: int = 0) -> None:
-        """A second has passed; `queued_bytes` wait to be given to decoders."""
+    def tick(self, now: int, process: ProcessTotals = _NOTHING) -> None:
+        """A second has passed; `process.undecoded_bytes` wait to be given to decoders, besides what those hold themselves."""
         self._shared.flush_keep_alives(now)
-        body = records.tick(list(self._totals.values()), ring_bytes, queued_bytes + self._budget.used)
+        process = replace(process, undecoded_bytes=process.undecoded_bytes + self._budget.used)
+        body = records.tick(list(self._totals.values()), process)
         self._recorder.record(now, 0, 0, records.TICK, body)

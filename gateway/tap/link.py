@@ -54,10 +54,10 @@ class _Reader(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._request = bytearray()
         #: It has said what it wants.
-        self._reads = False
+        self.reads = False
         self._paused = False
         #: Where it is.
-        self._position = 0
+        self.position = 0
         self._sequence = 0
         #: State that is being said before the records go on.
         self._state: Iterator[bytes] | None = None
@@ -83,7 +83,7 @@ class _Reader(asyncio.Protocol):
         self.pump()
 
     def data_received(self, data: bytes) -> None:
-        if self._reads or self._transport is None:
+        if self.reads or self._transport is None:
             return
         self._request += data
         try:
@@ -110,7 +110,7 @@ class _Reader(asyncio.Protocol):
 
     def _begin(self, run: str, next_sequence: int) -> None:
         ring, journal = self._ring, self._link.journal
-        self._reads = True
+        self.reads = True
         self._write(records.encode(1, journal.monotonic_ns, 0, 0, records.RUN_STARTED, journal.started))
         is_new = run != journal.run
         # RunStarted has just been said.
@@ -120,24 +120,25 @@ class _Reader(asyncio.Protocol):
             self._lose_place(wanted)
         elif is_new and run:
             self._say_state()
-            self._position, self._sequence = position, wanted
+            self.position, self._sequence = position, wanted
         else:
-            self._position, self._sequence = position, min(wanted, ring.next_sequence)
+            self.position, self._sequence = position, min(wanted, ring.next_sequence)
         self.pump()
 
     def _lose_place(self, wanted: int) -> None:
         """What the reader wants next is gone."""
         state = self._ring.state
+        self._link.gaps += 1
         self._write(records.encode(state.sequence, state.monotonic_ns, 0, 0, records.GAP, records.gap(wanted, state.sequence)))
         self._say_state()
-        self._position, self._sequence = self._ring.start, self._ring.first_sequence
+        self.position, self._sequence = self._ring.start, self._ring.first_sequence
 
     def _say_state(self) -> None:
         self._state = self._ring.state.snapshot()
 
     def pump(self) -> None:
         """Writes what there is, as much as the socket takes."""
-        if not self._reads or self._handle is not None:
+        if not self.reads or self._handle is not None:
             return
         for _ in range(_STRETCHES):
             if self._paused or self._transport is None or not self._write_some():
@@ -156,13 +157,13 @@ class _Reader(asyncio.Protocol):
                 self._write(said)
                 return True
             self._state = None
-        if self._position < self._ring.start:
+        if self.position < self._ring.start:
             self._lose_place(self._sequence)
             return True
-        stretch = self._ring.read(self._position)
+        stretch = self._ring.read(self.position)
         if stretch is None:
             return False
-        self._position, self._sequence = stretch.position, stretch.sequence
+        self.position, self._sequence = stretch.position, stretch.sequence
         self._write(stretch.data)
         return True
 
@@ -202,6 +203,18 @@ class Link:
         self._empty = asyncio.Event()
         self._empty.set()
         self._server: asyncio.Server | None = None
+        #: Times that a reader was told Gap.
+        self.gaps = 0
+
+    @property
+    def readers(self) -> int:
+        """Those that are connected."""
+        return len(self._readers)
+
+    @property
+    def behind_bytes(self) -> int:
+        """What the reader furthest behind has not been written."""
+        return max((self.ring.end - reader.position for reader in self._readers if reader.reads), default=0)
 
     async def start(self) -> None:
         """Listens.

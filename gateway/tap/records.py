@@ -6,8 +6,8 @@ Written by hand: the numbers that every record has are fixed width and come firs
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gateway.tap.wire import LENGTH_DELIMITED, SHORT_VARINTS, MalformedError, delimited, number, read_varint, tag, text, varint
@@ -91,6 +91,24 @@ class Totals:
     messages: int = 0
     blind_connections: int = 0
     upstream_refused: int = 0
+    streams: int = 0
+    #: Blinded.Reason -> connections.
+    blinded: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessTotals:
+    """The rest of a Tick: the tap process itself."""
+
+    ring_bytes: int = 0
+    undecoded_bytes: int = 0
+    ring_limit_bytes: int = 0
+    gaps: int = 0
+    readers: int = 0
+    behind_bytes: int = 0
+    #: Delays: counts, their sum and the longest of late, nanoseconds.
+    delays: tuple[Sequence[int], int, int] = ((), 0, 0)
+    loop_lag_ns: int = 0
 
 
 class Head(NamedTuple):
@@ -170,7 +188,7 @@ def stream_closed(grpc_status: int | None, message: str, reset: int | None, rese
     return status + text(2, message) + code + number(4, reset_direction)
 
 
-def tick(totals: Sequence[Totals], ring_bytes: int, undecoded_bytes: int) -> bytes:
+def tick(totals: Sequence[Totals], process: ProcessTotals) -> bytes:
     """Body of Tick."""
     parts = []
     for each in totals:
@@ -182,9 +200,26 @@ def tick(totals: Sequence[Totals], ring_bytes: int, undecoded_bytes: int) -> byt
             each.messages,
             each.blind_connections,
             each.upstream_refused,
+            each.streams,
         )
-        parts.append(delimited(1, text(1, each.name) + b"".join(number(field, value) for field, value in enumerate(numbers, 2))))
-    return b"".join(parts) + number(2, ring_bytes) + number(3, undecoded_bytes)
+        blinded = (delimited(10, number(1, reason) + number(2, count)) for reason, count in each.blinded.items())
+        parts.append(delimited(1, b"".join((text(1, each.name), *_numbers(2, numbers), *blinded))))
+    counts, sum_ns, max_ns = process.delays
+    delays = delimited(1, b"".join(map(varint, counts))) + number(2, sum_ns) + number(3, max_ns) if counts else b""
+    own = (
+        process.ring_bytes,
+        process.undecoded_bytes,
+        process.ring_limit_bytes,
+        process.gaps,
+        process.readers,
+        process.behind_bytes,
+    )
+    return b"".join((*parts, *_numbers(2, own), delimited(8, delays) if delays else b"", number(9, process.loop_lag_ns)))
+
+
+def _numbers(first: int, values: Iterable[int]) -> Iterable[bytes]:
+    """Varint fields one after the other."""
+    return (number(each, value) for each, value in enumerate(values, first))
 
 
 def gap(first: int, last: int) -> bytes:

@@ -45,7 +45,7 @@ class Ring:
 
     def __init__(self, limit_bytes: int) -> None:
         """Keeps at most `limit_bytes` and one record."""
-        self._limit = limit_bytes
+        self.limit_bytes = limit_bytes
         self._block_bytes = min(_BLOCK_BYTES, limit_bytes // _MIN_BLOCKS)
         self._blocks = [_Block(0, 1)]
         #: What was open after the last record that is gone.
@@ -82,7 +82,7 @@ class Ring:
         block.data += record
         block.next_sequence += 1
         self.end += len(record)
-        while self.end - self._blocks[0].start > self._limit and len(self._blocks) > 1:
+        while self.end - self._blocks[0].start > self.limit_bytes and len(self._blocks) > 1:
             self._evict(self._blocks.pop(0))
 
     def position_of(self, sequence: int) -> int | None:

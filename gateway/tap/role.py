@@ -18,7 +18,7 @@ from gateway.tap.intake import Intake
 from gateway.tap.journal import Journal
 from gateway.tap.link import Link
 from gateway.tap.listener import TapListener
-from gateway.tap.records import Listener
+from gateway.tap.records import Listener, ProcessTotals
 from gateway.tap.ring import Ring
 
 _log = logging.getLogger(__name__)
@@ -92,8 +92,10 @@ async def run(config: Config, listeners: Mapping[str, socket.socket], stop: asyn
             each.start()
         for listener in described:
             _log.info("tap %s forwards %s to %s", listener.name, listener.listen, listener.upstream)
-        await _tick(journal, ring, intake, stop)
+        intake.delays.watch()
+        await _tick(journal, link, intake, stop)
     finally:
+        intake.delays.stop()
         await asyncio.gather(*(each.stop(_STOP_S) for each in taps))
         intake.drain(_STOP_S)
         await link.stop(_STOP_S)
@@ -101,16 +103,31 @@ async def run(config: Config, listeners: Mapping[str, socket.socket], stop: asyn
             sock.close()
 
 
-async def _tick(journal: Journal, ring: Ring, intake: Intake, stop: asyncio.Event) -> None:
+async def _tick(journal: Journal, link: Link, intake: Intake, stop: asyncio.Event) -> None:
     """A Tick a second, in its turn among what arrived, until the end."""
     loop = asyncio.get_running_loop()
     due = loop.time()
     while not stop.is_set():
-        intake.happened(lambda now: journal.tick(now, ring.used_bytes, intake.queued_bytes))
+        intake.happened(lambda now: journal.tick(now, _totals(link, intake)))
         due = max(due + 1, loop.time())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(due):
                 await stop.wait()
+
+
+def _totals(link: Link, intake: Intake) -> ProcessTotals:
+    delays = intake.delays
+    max_ns, lag_ns = delays.taken()
+    return ProcessTotals(
+        ring_bytes=link.ring.used_bytes,
+        undecoded_bytes=intake.queued_bytes,
+        ring_limit_bytes=link.ring.limit_bytes,
+        gaps=link.gaps,
+        readers=link.readers,
+        behind_bytes=link.behind_bytes,
+        delays=(delays.counts, delays.sum_ns, max_ns),
+        loop_lag_ns=lag_ns,
+    )
 
 
 def _describe(tap: Tap, sock: socket.socket) -> Listener:

@@ -12,6 +12,7 @@ import socket
 import struct
 import termios
 from collections.abc import Callable
+from time import monotonic_ns
 from typing import cast
 
 from gateway.tap.connection import ConnectionDecoder
@@ -54,6 +55,7 @@ class _Side(asyncio.Protocol):
     __slots__ = (
         "_by",
         "_decoder",
+        "_delays",
         "_direction",
         "_early",
         "_intake",
@@ -72,6 +74,7 @@ class _Side(asyncio.Protocol):
         self._splice = splice
         self._decoder = splice.decoder
         self._intake = splice.intake
+        self._delays = splice.intake.delays
         #: Of what this side says.
         self._direction = direction
         #: ConnectionClosed.By, of this side.
@@ -106,14 +109,17 @@ class _Side(asyncio.Protocol):
                 transport.write_eof()
 
     def data_received(self, data: bytes) -> None:
+        began = monotonic_ns()
         other = self.other
         if other.transport is None:
             self._early += data
             cast("asyncio.Transport", self.transport).pause_reading()
         elif not other.transport.is_closing():
             other.transport.write(data)
+        now = monotonic_ns()
+        self._delays.forwarded(began, now)
         if self._decoder.reads:
-            self._intake.chunk(self._decoder, self._direction, data)
+            self._intake.chunk(now, self._decoder, self._direction, data)
         else:
             self._decoder.forwarded(len(data))
 

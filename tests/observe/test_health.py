@@ -19,10 +19,13 @@ def run(**listeners: ListenerState) -> TapRun:
     """A run with traffic on both taps."""
     state = TapRun("run-1", 0, {})
     for name, carries in (("execution", ("execution",)), ("workers", ("worker_api", "admin"))):
-        totals = tap_pb2.ListenerTotals(name=name, connections=3, open_connections=2, bytes=1000, tapped_bytes=900)
+        totals = tap_pb2.ListenerTotals(
+            name=name, connections=3, open_connections=2, bytes=1000, tapped_bytes=900, streams=7, messages=8
+        )
         state.listeners[name] = ListenerState(name, f"127.0.0.1:{name}", f"upstream:{name}", carries, totals=totals)
     state.listeners.update(listeners)
     state.last_tick_at = EPOCH
+    state.last_tick = tap_pb2.Tick()
     return state
 
 
@@ -127,9 +130,22 @@ def test_traffic_of_other_schedulers_is_a_note() -> None:
     assert note == "7 messages belong to scheduler 'OTHER', which is not the one shown here ('MAIN_SCHEDULER')."
 
 
+def test_a_tap_that_is_held_up_is_said_while_it_is() -> None:
+    state = run()
+    state.last_tick = tap_pb2.Tick(loop_lag_ns=1_260_000_000)
+    (reason,) = assess(config(), fresh(state), WELL).reasons
+    assert reason.startswith("The tap was held up for 1.3 s within the last second")
+    state.last_tick = tap_pb2.Tick(loop_lag_ns=200_000_000)
+    assert assess(config(), fresh(state), WELL).status == pb.Health.HEALTHY
+
+
 def test_taps_are_shown_as_they_say_themselves() -> None:
     state = run()
     state.listeners["execution"].blind = {1: "TLS"}
+    totals = state.listeners["execution"].totals
+    assert totals is not None
+    totals.upstream_refused = 9
+    totals.blinded.add(reason=tap_pb2.Blinded.TLS, connections=4)
     state.listeners["workers"].totals = None
     execution, workers = describe_taps(config(), fresh(state))
     assert execution == pb.Tap(
@@ -144,6 +160,10 @@ def test_taps_are_shown_as_they_say_themselves() -> None:
         blind_connections=1,
         bytes=1000,
         tapped_bytes=900,
+        streams=7,
+        messages=8,
+        upstream_refused=9,
+        blinded=[pb.BlindedConnections(reason="tls", connections=4)],
     )
     assert workers.connections == 0
 

@@ -8,6 +8,7 @@ import pytest
 from gateway.config.types import TapLimits
 from gateway.pb import longrunning_pb2, remote_execution_pb2
 from gateway.tap import calls as module
+from gateway.tap.records import ProcessTotals
 from tests.tap import frames
 from tests.tap.frames import CONNECT_WORKER, END_STREAM, EXECUTE, RESULT, WAIT, Peer, grpc
 from tests.tap.reading import Wire, kinds, payloads
@@ -203,8 +204,8 @@ def test_totals_count_messages_and_the_tapped_bytes() -> None:
         + frames.data(3, b"?")
     )
     wire.take()
-    wire.journal.tick(9, 5, 6)
+    wire.journal.tick(9, ProcessTotals(ring_bytes=5, undecoded_bytes=6))
     (record,) = wire.take()
     execution = record.tick.listeners[0]
-    assert (execution.messages, execution.tapped_bytes) == (1, 10)
+    assert (execution.messages, execution.tapped_bytes, execution.streams) == (1, 10, 1)
     assert (record.tick.ring_bytes, record.tick.undecoded_bytes) == (5, 6)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic_ns
 
 import pytest
 
@@ -29,7 +30,7 @@ class _Bench:
     def connection(self, number: int) -> ConnectionDecoder:
         decoder = self.journal.connection(number, "execution", f"p:{number}")
         self.intake.happened(decoder.opened)
-        self.intake.chunk(decoder, TO_SERVER, PREFACE + settings())
+        self.intake.chunk(monotonic_ns(), decoder, TO_SERVER, PREFACE + settings())
         return decoder
 
     async def all_decoded(self) -> list[tap_pb2.TapRecord]:
@@ -48,9 +49,9 @@ async def bench() -> _Bench:
 async def test_everything_is_decoded_later_in_order_of_arrival(bench: _Bench) -> None:
     first, second = bench.connection(1), bench.connection(2)
     for decoder in (second, first, second):
-        bench.intake.chunk(decoder, TO_SERVER, b"")
-    bench.intake.chunk(second, TO_SERVER, Peer().request(1, EXECUTE))
-    bench.intake.chunk(first, TO_SERVER, Peer().request(1, EXECUTE))
+        bench.intake.chunk(monotonic_ns(), decoder, TO_SERVER, b"")
+    bench.intake.chunk(monotonic_ns(), second, TO_SERVER, Peer().request(1, EXECUTE))
+    bench.intake.chunk(monotonic_ns(), first, TO_SERVER, Peer().request(1, EXECUTE))
     bench.intake.happened(lambda now: second.closed(now, 1, reset=False))
     assert bench.found == []
     assert bench.intake.queued_bytes > 0
@@ -74,10 +75,10 @@ async def test_over_the_bound_the_connection_with_most_of_it_is_blinded() -> Non
     greedy, modest = bench.connection(1), bench.connection(2)
     begun = frames.data(1, bytes(10_000))
     for _ in range(8):
-        bench.intake.chunk(greedy, TO_SERVER, begun)
-    bench.intake.chunk(modest, TO_SERVER, Peer().request(1, EXECUTE) + frames.data(1, grpc(b"kept")))
+        bench.intake.chunk(monotonic_ns(), greedy, TO_SERVER, begun)
+    bench.intake.chunk(monotonic_ns(), modest, TO_SERVER, Peer().request(1, EXECUTE) + frames.data(1, grpc(b"kept")))
     for _ in range(5):
-        bench.intake.chunk(greedy, TO_SERVER, begun)
+        bench.intake.chunk(monotonic_ns(), greedy, TO_SERVER, begun)
     found = await bench.all_decoded()
     blinded = [(record.connection, record.blinded.reason) for record in found if record.HasField("blinded")]
     assert blinded == [(1, tap_pb2.Blinded.OVERLOADED)]
@@ -90,9 +91,9 @@ async def test_over_the_bound_the_connection_with_most_of_it_is_blinded() -> Non
 
 async def test_a_large_chunk_is_decoded_at_once_after_what_waits(bench: _Bench) -> None:
     decoder = bench.connection(1)
-    bench.intake.chunk(decoder, TO_SERVER, Peer().request(1, EXECUTE))
+    bench.intake.chunk(monotonic_ns(), decoder, TO_SERVER, Peer().request(1, EXECUTE))
     assert bench.found == []
-    bench.intake.chunk(decoder, TO_SERVER, frame(PING, 0, 0, bytes(8)) * 3000 + frames.data(1, grpc(b"message")))
+    bench.intake.chunk(monotonic_ns(), decoder, TO_SERVER, frame(PING, 0, 0, bytes(8)) * 3000 + frames.data(1, grpc(b"message")))
     assert kinds(bench.found)[:2] == ["connection_opened", "stream_opened"]
     assert bench.intake.queued_bytes == 0
     assert kinds(await bench.all_decoded())[2:] == ["message"]
@@ -110,7 +111,7 @@ async def test_decoding_is_cut_into_slices(bench: _Bench) -> None:
 
     done = asyncio.Event()
     for _ in range(4):
-        bench.intake.chunk(decoder, TO_SERVER, frame(PING, 0, 0, bytes(8)) * 15_000)
+        bench.intake.chunk(monotonic_ns(), decoder, TO_SERVER, frame(PING, 0, 0, bytes(8)) * 15_000)
     bench.intake.happened(lambda _: done.set())
     turn()
     async with asyncio.timeout(PATIENCE_S):
@@ -131,7 +132,7 @@ async def test_a_defect_in_what_happened_stops_nothing(bench: _Bench, caplog: py
 
 async def test_at_the_end_what_waits_is_decoded_at_once(bench: _Bench) -> None:
     decoder = bench.connection(1)
-    bench.intake.chunk(decoder, TO_SERVER, frame(PING, 0, 0, bytes(8)) * 1000 + Peer().request(1, EXECUTE))
+    bench.intake.chunk(monotonic_ns(), decoder, TO_SERVER, frame(PING, 0, 0, bytes(8)) * 1000 + Peer().request(1, EXECUTE))
     bench.intake.drain(PATIENCE_S)
     assert kinds(bench.found) == ["connection_opened", "stream_opened"]
     bench.intake.drain(PATIENCE_S)

@@ -4,7 +4,7 @@ from google.protobuf.json_format import ParseDict
 
 from gateway.pb import tap_pb2
 from gateway.tap import records
-from gateway.tap.records import Listener, Recorder, Totals
+from gateway.tap.records import Listener, ProcessTotals, Recorder, Totals
 from tests.tap.reading import EXECUTION, WORKERS, parse
 
 _BIG = 2**63 + 5
@@ -39,7 +39,9 @@ def test_run_started_is_what_protobuf_reads() -> None:
 
 
 def test_tick_is_what_protobuf_reads() -> None:
-    body = records.tick([Totals("a", 1, 2, 3, 4, 5, 6, 7), Totals("b")], 8, 9)
+    totals = Totals("a", 1, 2, 3, 4, 5, 6, 7, 8, {records.TLS: 1, records.HPACK: 300})
+    process = ProcessTotals(9, 10, 11, 12, 13, 14, ([1, 0, 500], 15, 16), 17)
+    body = records.tick([totals, Totals("b")], process)
     first = {
         "name": "a",
         "connections": 1,
@@ -49,9 +51,22 @@ def test_tick_is_what_protobuf_reads() -> None:
         "messages": 5,
         "blind_connections": 6,
         "upstream_refused": 7,
+        "streams": 8,
+        "blinded": [{"reason": "TLS", "connections": 1}, {"reason": "HPACK", "connections": 300}],
     }
-    expected = {"listeners": [first, {"name": "b"}], "ring_bytes": 8, "undecoded_bytes": 9}
+    expected = {
+        "listeners": [first, {"name": "b"}],
+        "ring_bytes": 9,
+        "undecoded_bytes": 10,
+        "ring_limit_bytes": 11,
+        "gaps": 12,
+        "readers": 13,
+        "behind_bytes": 14,
+        "forwarding_delay": {"counts": [1, 0, 500], "sum_ns": 15, "max_ns": 16},
+        "loop_lag_ns": 17,
+    }
     assert _encoded(records.TICK, body) == _expected("tick", expected)
+    assert _encoded(records.TICK, records.tick([], ProcessTotals())) == _expected("tick", {})
 
 
 def test_the_small_records_are_what_protobuf_reads() -> None:

@@ -142,7 +142,12 @@ async def test_messages_of_20_mb_pass_and_are_recorded_by_their_length(tmp_path:
         (tap_pb2.Message.NOT_OMITTED, 0),
         (tap_pb2.Message.TOO_LARGE, len(answers[1])),
     ]
-    assert ticks[-1].tick.listeners[0].tapped_bytes < 41_000_000
+    tick = ticks[-1].tick
+    assert tick.listeners[0].tapped_bytes < 41_000_000
+    assert (tick.listeners[0].streams, tick.readers, tick.ring_limit_bytes) == (1, 1, tap.config.tap.ring_bytes)
+    # Every chunk was timed: each of the 200 or more that 80 MB come in.
+    assert sum(tick.forwarding_delay.counts) >= 200
+    assert tick.forwarding_delay.sum_ns > 0
 
 
 async def test_a_workers_keep_alives_are_counted_and_its_end_is_seen(tmp_path: Path) -> None:

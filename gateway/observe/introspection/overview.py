@@ -63,6 +63,7 @@ class Overview:
             counts=shape.counts(model.counts()),
             health=health.assess(self._config, link, partial),
             taps=health.describe_taps(self._config, link),
+            tap_processes=health.describe_processes(link, self._config.record_sockets[0].stem),
             anomalies=anomalies,
             records_missed=model.records_missed,
             workers_refused=model.workers_refused,
@@ -74,4 +75,7 @@ class Overview:
             tap.ClearField("open_connections")
             tap.ClearField("bytes")
             tap.ClearField("tapped_bytes")
+            tap.ClearField("streams")
+            tap.ClearField("messages")
+        message.ClearField("tap_processes")
         return OverviewBytes(whole + self._anomalies, message.SerializeToString() + self._anomalies)
