@@ -71,6 +71,14 @@ class Correlation:
         self._register.forget_half(half)
         self._without(row, "unknown to the scheduler")
 
+    def seal(self, row: Row) -> None:
+        """Nothing belongs to it from now on without proof."""
+        row.is_closed = True
+        if row.pool is not None:
+            row.pool.stand(row, None)
+            if row.pool.failed is row:
+                row.pool.failed = None
+
     # --- workers' halves ----------------------------------------------------------------------------------------------
 
     def row_for_run(self, operation_id: str, key: ActionKey, queued_at: int | None) -> Row:
@@ -242,9 +250,7 @@ class Correlation:
         return row
 
     def _close(self, row: Row) -> None:
-        row.is_closed = True
-        if row.pool is not None:
-            row.pool.stand(row, None)
+        self.seal(row)
         self._register.touch(row)
 
     def _without(self, row: Row, reason: str) -> None:
