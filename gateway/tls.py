@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import binascii
 import logging
+import math
 import re
 import ssl
 import time
@@ -102,6 +103,7 @@ class _Context:
     def _read(self) -> ssl.SSLContext:
         context = ssl.SSLContext(self._protocol)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.options |= ssl.OP_NO_RENEGOTIATION
         if self._alpn:
             context.set_alpn_protocols(self._alpn)
         ends = []
@@ -229,8 +231,15 @@ def _not_after(der: bytes) -> float:
     """When a certificate ends, in unix seconds.
 
     Read out of the DER (RFC 5280, 4.1), since the standard library decodes certificates of connections only: a context lists
-    those of authorities, not its own. OpenSSL has taken the certificate before, so its form is sound.
+    those of authorities, not its own. What is not readable that way never ends: OpenSSL has taken the certificate.
     """
+    try:
+        return _validity(der)
+    except (ValueError, IndexError, StopIteration):
+        return math.inf
+
+
+def _validity(der: bytes) -> float:
     certificate = next(_elements(der))[1]
     fields = _elements(next(_elements(certificate))[1])
     # [0] version, where there is one; serialNumber, signature, issuer, validity.
