@@ -15,6 +15,8 @@ from typing import Any, cast
 
 #: Most of a TLS record.
 _RECORD_BYTES = 16 * 1024
+#: Far more than forwarding ever lets wait for one side.
+_UNTAKEN_BYTES = 4 * 1024 * 1024
 #: How long a side that broke TLS gets to take the alert that says so.
 _ALERT_S = 1.0
 
@@ -122,6 +124,9 @@ class Encryption(asyncio.Transport, asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """TLS records, in any pieces."""
         self.is_silent = False
+        if self._heard_end:
+            # Whatever follows the end is nothing.
+            return
         self._incoming.write(data)
         if self._side is not None:
             self._read()
@@ -176,8 +181,6 @@ class Encryption(asyncio.Transport, asyncio.Protocol):
 
     def _read(self) -> None:
         """Gives the side everything that is whole."""
-        if self._heard_end:
-            return
         found = []
         broken: ssl.SSLError | None = None
         try:
@@ -194,7 +197,10 @@ class Encryption(asyncio.Transport, asyncio.Protocol):
         except ssl.SSLError as error:
             broken = error
         if self._outgoing.pending:
+            # TLS answers by itself: also to one who asks and takes no answers.
             self._flush()
+            if self._transport.get_write_buffer_size() > _UNTAKEN_BYTES:
+                self._transport.abort()
         side = cast("asyncio.Protocol", self._side)
         if found:
             if not self.has_heard:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import random
@@ -14,6 +15,9 @@ from pathlib import Path
 import pytest
 
 from gateway.pb import tap_pb2
+from gateway.tap.encryption import Encryption
+from gateway.tls import DialContext, ListenerContext
+from tests.certificates import Authority
 from tests.tap.encrypted import Peer, Wiring, joined
 from tests.tap.running import LinkReader, listening, running
 
@@ -231,3 +235,106 @@ async def test_the_end_of_the_tap_is_said_in_tls(tmp_path: Path, wiring: Wiring,
         assert [end.notified for end in (client, server)] == [end.tls is not None for end in (client, server)]
         await peers.__aexit__(None, None, None)
     assert not caplog.records
+
+
+class _Transport(asyncio.Transport):
+    """A connection whose other end is an SSLObject in memory."""
+
+    def __init__(self, waiting: int = 0) -> None:
+        super().__init__()
+        self.written = bytearray()
+        self.aborted = False
+        self._waiting = waiting
+
+    def write(self, data: bytes | bytearray | memoryview[int]) -> None:
+        self.written += data
+
+    def get_write_buffer_size(self) -> int:
+        return self._waiting
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+
+class _Side(asyncio.Protocol):
+    def __init__(self) -> None:
+        self.happened: list[object] = []
+
+    def data_received(self, data: bytes) -> None:
+        self.happened.append(data)
+
+    def eof_received(self) -> None:
+        self.happened.append("end")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.happened.append(exc)
+
+
+def _in_memory(tmp_path: Path, transport: _Transport) -> tuple[Encryption, ssl.SSLObject, ssl.MemoryBIO]:
+    """An end after its handshake, the other end, and what that says."""
+    authority = Authority(tmp_path)
+    end = Encryption(ListenerContext(authority.issue("own").listener(), "tests").current(), None, lambda: None, lambda _: None)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    other = DialContext(authority.dial(), "tests").current().wrap_bio(incoming, outgoing, server_hostname="localhost")
+    end.connection_made(transport)
+    for _ in range(2):
+        with contextlib.suppress(ssl.SSLWantReadError):
+            other.do_handshake()
+        end.data_received(outgoing.read())
+        incoming.write(transport.written)
+        transport.written.clear()
+    return end, other, outgoing
+
+
+async def test_a_connection_that_was_lost_before_the_other_side_was_there_is_lost_afterwards(tmp_path: Path) -> None:
+    end, _, _ = _in_memory(tmp_path, _Transport())
+    await end.handshake(1)
+    error = ConnectionResetError()
+    end.connection_lost(error)
+    side = _Side()
+    end.attach(side)
+    await asyncio.sleep(0)
+    assert side.happened == [error]
+
+
+async def test_what_came_with_the_handshake_is_not_lost_and_what_follows_the_end_is_not_kept(tmp_path: Path) -> None:
+    end, other, outgoing = _in_memory(tmp_path, _Transport())
+    other.write(b"early")
+    end.data_received(outgoing.read())
+    await end.handshake(1)
+    side = _Side()
+    end.attach(side)
+    assert side.happened == [b"early"]
+    other.write(b"late")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        other.unwrap()
+    end.data_received(outgoing.read())
+    assert side.happened == [b"early", b"late", "end"]
+    end.data_received(bytes(1_000_000))
+    assert end.eof_received()
+    assert side.happened == [b"early", b"late", "end"]
+    assert not end._incoming.pending
+    assert not end.is_truncated
+
+
+@pytest.mark.parametrize(("waiting", "aborted"), [(1_000_000, False), (5_000_000, True)])
+async def test_answers_of_tls_itself_that_nobody_takes_are_bounded(tmp_path: Path, waiting: int, aborted: bool) -> None:
+    """Such as to one key update after the other, which this library cannot ask for."""
+    transport = _Transport(waiting)
+    end, other, outgoing = _in_memory(tmp_path, transport)
+    await end.handshake(1)
+    end.attach(_Side())
+    end._outgoing.write(b"answer")
+    other.write(b"x")
+    end.data_received(outgoing.read())
+    assert transport.written == b"answer"
+    assert transport.aborted == aborted

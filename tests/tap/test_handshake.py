@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,7 +18,7 @@ from gateway.config.types import DialTls
 from gateway.errors import StartError
 from gateway.pb import tap_pb2
 from gateway.tap import handshake, role
-from gateway.tls import DialContext
+from gateway.tls import DialContext, ListenerContext
 from tests.certificates import Authority
 from tests.tap.encrypted import SETTING, Peer, Wiring, connect, joined
 from tests.tap.reading import kinds
@@ -355,6 +356,26 @@ async def test_new_connections_get_changed_certificates_and_open_ones_go_on(tmp_
         assert shown(client) == before
         await client.send(b"still")
         assert await server.read(5) == b"still"
+
+
+async def test_a_file_system_that_hangs_holds_up_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looking, answers = threading.Event(), threading.Event()
+
+    def look(_: ListenerContext) -> None:
+        looking.set()
+        answers.wait(PATIENCE_S)
+
+    monkeypatch.setattr(ListenerContext, "look", look)
+    wiring = Wiring(tmp_path, client=True, upstream=False)
+    async with _tapped(tmp_path, wiring) as (tap, upstream, _):
+        try:
+            assert await asyncio.to_thread(looking.wait, PATIENCE_S)
+            async with joined(tap, upstream, wiring) as (client, server):
+                await client.send(b"x")
+                assert await server.read(1) == b"x"
+            assert not answers.is_set()
+        finally:
+            answers.set()
 
 
 @pytest.mark.parametrize("shaken", [True, False])
