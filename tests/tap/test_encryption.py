@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from gateway.pb import tap_pb2
+from gateway.tap import encryption
 from gateway.tap.encryption import Encryption
 from gateway.tls import DialContext, ListenerContext
 from tests.certificates import Authority
@@ -203,6 +204,18 @@ async def test_a_side_that_breaks_tls_is_told_and_the_other_is_reset(
             await first.read_end()
         assert await _closed(link) == (_BY.CLIENT if by_client else _BY.UPSTREAM, True)
     assert "decryption failed or bad record mac" in caplog.text
+
+
+async def test_a_side_that_breaks_tls_and_takes_nothing_ends_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encryption, "_ALERT_S", 0.1)
+    async with _through(tmp_path, Wiring(tmp_path, client=True, upstream=True), receive_bytes=2048) as (client, server, link):
+        saying = asyncio.create_task(server.send(bytes(20_000_000)), name="say")
+        # Until more waits than sockets hold.
+        await asyncio.sleep(0.3)
+        await asyncio.get_running_loop().sock_sendall(client.sock, b"\x17\x03\x03\x00\x20" + bytes(32))
+        with pytest.raises(ConnectionError):
+            await saying
+        assert await _closed(link) == (_BY.CLIENT, True)
 
 
 async def test_connections_end_without_leftovers(tmp_path: Path, wiring: Wiring) -> None:
