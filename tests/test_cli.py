@@ -17,6 +17,7 @@ from gateway import __version__
 from gateway.cli import main
 from gateway.cli.process import run_until_stopped
 from gateway.errors import StartError
+from tests.certificates import Authority
 from tests.command import PATIENCE_S, Settings, command, finished, free_ports
 
 
@@ -211,3 +212,18 @@ async def test_a_tap_process_has_no_grpc_and_no_aiohttp_in_it() -> None:
     process = await create_subprocess_exec(sys.executable, "-c", code, stdout=PIPE)
     out, _ = await process.communicate()
     assert out == b"[]\n"
+
+
+@pytest.mark.parametrize("name", ["run", "tap"])
+async def test_a_certificate_that_cannot_be_used_is_told_before_anything_starts(name: str, tmp_path: Path) -> None:
+    own, other = Authority(tmp_path).issue("own"), Authority(tmp_path).issue("other")
+    settings = Settings(tmp_path)
+    document = json.loads(settings.file.read_text())
+    document["gateway"]["taps"][1]["tls"] = {"cert_file": str(own.cert_file), "key_file": str(other.key_file)}
+    settings.file.write_text(json.dumps(document))
+    code, _, told = await finished(name, "--config", str(settings.file))
+    assert code == 1
+    assert told == (
+        f"nativelink-gateway {name}: gateway.taps[workers].tls.key_file: {other.key_file}: "
+        f"the key does not belong to the certificate in {own.cert_file}\n"
+    )

@@ -16,8 +16,10 @@ from typing import Any
 from gateway.config.types import Address, Tap
 from gateway.tap.connection import ConnectionDecoder
 from gateway.tap.dial import DialError, dial
+from gateway.tap.encryption import HandshakeError
+from gateway.tap.handshake import Ends, TapTls
 from gateway.tap.intake import Intake
-from gateway.tap.records import BY_TAP
+from gateway.tap.records import BY_CLIENT, BY_TAP
 from gateway.tap.splice import Splice, prepare, reset
 
 _log = logging.getLogger(__name__)
@@ -31,9 +33,17 @@ _PAUSE_S = 0.1
 class TapListener:
     """Accepts on a socket that listens; the socket is the caller's."""
 
-    def __init__(self, tap: Tap, sock: socket.socket, intake: Intake, decoder: Callable[[str, str], ConnectionDecoder]) -> None:
-        """`decoder` makes one for a listener's name and a peer."""
+    def __init__(
+        self,
+        tap: Tap,
+        sock: socket.socket,
+        intake: Intake,
+        decoder: Callable[[str, str], ConnectionDecoder],
+        tls: TapTls | None = None,
+    ) -> None:
+        """`decoder` makes one for a listener's name and a peer. Without `tls` both sides are plaintext."""
         self._tap = tap
+        self._tls = tls
         self._sock = sock
         self._intake = intake
         self._decoder = decoder
@@ -93,13 +103,16 @@ class TapListener:
         self._handle = self._loop.call_later(_PAUSE_S, self.start)
 
     def _accepted(self, sock: socket.socket, peer: Any) -> None:
-        decoder = self._decoder(self._tap.name, str(Address(peer[0], peer[1])))
+        address = str(Address(peer[0], peer[1]))
+        decoder = self._decoder(self._tap.name, address)
         self._intake.happened(decoder.opened)
-        task = self._loop.create_task(self._connect(sock, decoder), name=f"tap {self._tap.name} connection {decoder.number}")
+        task = self._loop.create_task(
+            self._connect(sock, decoder, address), name=f"tap {self._tap.name} connection {decoder.number}"
+        )
         self._dials.add(task)
         task.add_done_callback(self._dials.discard)
 
-    async def _connect(self, sock: socket.socket, decoder: ConnectionDecoder) -> None:
+    async def _connect(self, sock: socket.socket, decoder: ConnectionDecoder, peer: str) -> None:
         """Dials for an accepted connection. Until upstream is there the client's bytes wait in its socket: bounded."""
         try:
             prepare(sock)
@@ -114,19 +127,45 @@ class TapListener:
             sock.close()
             self._intake.happened(lambda now: decoder.closed(now, BY_TAP, reset=False))
             return
-        self._answered()
+        try:
+            client_tls, upstream_tls = await self._agree(sock, upstream, decoder, peer)
+        except HandshakeError as error:
+            if error.is_upstream:
+                self._refused(decoder, str(error))
+            by, with_reset = BY_CLIENT if error.is_peers_end else BY_TAP, error.is_upstream
+            self._intake.happened(lambda now: decoder.closed(now, by, reset=with_reset))
+            return
+        except (OSError, asyncio.CancelledError):
+            self._intake.happened(lambda now: decoder.closed(now, BY_TAP, reset=False))
+            return
+        if upstream_tls is None:
+            self._answered()
         splice = Splice(decoder, self._intake, self._splice_over)
         self._splices.add(splice)
         try:
-            await self._loop.create_connection(lambda: splice.upstream, sock=upstream)
-            await self._loop.connect_accepted_socket(lambda: splice.client, sock=sock)
+            if upstream_tls is None:
+                await self._loop.create_connection(lambda: splice.upstream, sock=upstream)
+            else:
+                upstream_tls.attach(splice.upstream)
+            if client_tls is None:
+                await self._loop.connect_accepted_socket(lambda: splice.client, sock=sock)
+            else:
+                client_tls.attach(splice.client)
         except (OSError, asyncio.CancelledError):
             if splice.upstream.transport is None:
                 upstream.close()
                 splice.side_gone()
             if splice.client.transport is None:
+                if client_tls is not None:
+                    client_tls.abort()
                 sock.close()
                 splice.unmet()
+
+    async def _agree(self, sock: socket.socket, upstream: socket.socket, decoder: ConnectionDecoder, peer: str) -> Ends:
+        """TLS on the sides that have it."""
+        if self._tls is None:
+            return None, None
+        return await self._tls.agree(sock, upstream, peer, self._answered, lambda reason: self._refused(decoder, reason))
 
     def _splice_over(self, splice: Splice) -> None:
         self._splices.discard(splice)

@@ -14,6 +14,7 @@ from itertools import count
 from gateway.config.types import Address, Config, Tap
 from gateway.errors import StartError
 from gateway.tap.connection import ConnectionDecoder
+from gateway.tap.handshake import certificates, keep_current
 from gateway.tap.intake import Intake
 from gateway.tap.journal import Journal
 from gateway.tap.link import Link
@@ -33,8 +34,9 @@ def bind(config: Config) -> dict[str, socket.socket]:
     """Binds every tap's listener and listens: name -> socket. The sockets are the caller's, who gives them to `run`.
 
     Raises:
-        StartError: An address cannot be had; none is bound then.
+        StartError: An address cannot be had, or a certificate not used; none is bound then.
     """
+    certificates(config.taps)
     bound: dict[str, socket.socket] = {}
     try:
         for tap in config.taps:
@@ -73,8 +75,9 @@ async def run(config: Config, listeners: Mapping[str, socket.socket], stop: asyn
         stop: Set when it is time to end.
 
     Raises:
-        StartError: The record link cannot be made.
+        StartError: The record link cannot be made, or a certificate not used.
     """
+    tls = certificates(config.taps)
     ring = Ring(config.tap.ring_bytes)
     described = [_describe(tap, listeners[tap.name]) for tap in config.taps]
     journal = Journal(secrets.token_hex(16), time.time_ns(), time.monotonic_ns(), described, config.tap, ring.append)
@@ -85,7 +88,8 @@ async def run(config: Config, listeners: Mapping[str, socket.socket], stop: asyn
     def decoder(listener: str, peer: str) -> ConnectionDecoder:
         return journal.connection(next(numbers), listener, peer)
 
-    taps = [TapListener(tap, listeners[tap.name], intake, decoder) for tap in config.taps]
+    taps = [TapListener(tap, listeners[tap.name], intake, decoder, tls.get(tap.name)) for tap in config.taps]
+    keeping = asyncio.create_task(keep_current(list(tls.values())), name="certificates")
     try:
         await link.start()
         for each in taps:
@@ -96,6 +100,7 @@ async def run(config: Config, listeners: Mapping[str, socket.socket], stop: asyn
         await _tick(journal, link, intake, stop)
     finally:
         intake.delays.stop()
+        keeping.cancel()
         await asyncio.gather(*(each.stop(_STOP_S) for each in taps))
         intake.drain(_STOP_S)
         await link.stop(_STOP_S)

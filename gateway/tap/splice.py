@@ -16,6 +16,7 @@ from time import monotonic_ns
 from typing import cast
 
 from gateway.tap.connection import ConnectionDecoder
+from gateway.tap.encryption import Encryption
 from gateway.tap.intake import Intake
 from gateway.tap.records import BY_CLIENT, BY_TAP, BY_UPSTREAM, TO_CLIENT, TO_SERVER
 
@@ -106,7 +107,7 @@ class _Side(asyncio.Protocol):
                 self._early = b""
                 self.transport.resume_reading()
             if self.finished:
-                transport.write_eof()
+                self._pass_end(transport)
 
     def data_received(self, data: bytes) -> None:
         began = monotonic_ns()
@@ -130,12 +131,19 @@ class _Side(asyncio.Protocol):
         self._intake.happened(lambda now: decoder.eof(now, direction))
         other = self.other
         if other.transport is not None and not other.transport.is_closing():
-            other.transport.write_eof()
+            self._pass_end(other.transport)
             if other.finished:
                 # Both have said everything: each is closed when it has taken what it was told.
                 other.end(with_reset=False)
                 self.end(with_reset=False)
         return True
+
+    def _pass_end(self, to: asyncio.Transport) -> None:
+        """An end that TLS did not vouch for is passed on as such where that can be told."""
+        if isinstance(to, Encryption) and isinstance(self.transport, Encryption) and self.transport.is_truncated:
+            to.write_fin()
+        else:
+            to.write_eof()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.gone = True
