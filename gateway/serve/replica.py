@@ -80,7 +80,8 @@ class Replica:
         self._by_worker: dict[str, SortedRows[OperationRow]] = {}
         #: All operations as of a revision.
         self._all: tuple[int, list[OperationRow]] = (-1, [])
-        self._bodies = Bodies(kept_bytes)
+        #: Answers to lists, as long as they are true.
+        self.bodies = Bodies(kept_bytes)
 
     # What comes in.
 
@@ -169,15 +170,20 @@ class Replica:
                 row = None
         return row.json if row is not None else None
 
+    @property
+    def workers_revision(self) -> int:
+        """The number of the last revision that may have changed the list of workers."""
+        return self._sorted_workers.revision
+
     def list_workers(self, query: WorkersQuery) -> ListBody:
         """A page of the workers."""
         index = self._sorted_workers
-        return self._bodies.get(query, index.revision) or self._make(query, index.revision, index.rows(), query.limit, query.after)
+        return self.bodies.get(query, index.revision) or self._make(query, index.revision, index.rows(), query.limit, query.after)
 
     def list_operations(self, query: OperationsQuery) -> ListBody:
         """A page of the operations."""
         revision = self.revision_of(query.filter)
-        return self._bodies.get(query, revision) or self._make(
+        return self.bodies.get(query, revision) or self._make(
             query, revision, self._matching(query.filter), query.limit, query.after
         )
 
@@ -215,5 +221,5 @@ class Replica:
     ) -> ListBody:
         found = page(rows, _key, limit=limit, after=after)
         body = ListBody(json_list(row.json for row in found.rows), found.total, found.next_token)
-        self._bodies.put(query, revision, body)
+        self.bodies.put(query, revision, body)
         return body
