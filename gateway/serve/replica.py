@@ -13,9 +13,9 @@ from typing import TypeVar
 from gateway.pb import introspection_pb2 as pb
 from gateway.query.filter import OperationFilter
 from gateway.query.order import STAGES, OrderKey
-from gateway.query.page import DEFAULT_LIMIT, MAX_LIMIT, page
+from gateway.query.page import DEFAULT_LIMIT, MAX_LIMIT, Page, page
 from gateway.serve.bodies import KEPT_BYTES, Bodies, ListBody, json_list
-from gateway.serve.indexes import Ids, SortedRows
+from gateway.serve.indexes import Ids, SortedRows, page_of
 from gateway.serve.rows import OperationRow, Row, WorkerRow
 
 _key = attrgetter("key")
@@ -78,9 +78,8 @@ class Replica:
         self._by_stage: dict[str, SortedRows[OperationRow]] = {stage: SortedRows(number) for stage in STAGES}
         #: {worker_id: its operations, running and completed}; a worker without any is not here.
         self._by_worker: dict[str, SortedRows[OperationRow]] = {}
-        #: All operations as of a revision.
-        self._all: tuple[int, list[OperationRow]] = (-1, [])
-        self._bodies = Bodies(kept_bytes)
+        #: Answers to lists, as long as they are true.
+        self.bodies = Bodies(kept_bytes)
 
     # What comes in.
 
@@ -123,7 +122,7 @@ class Replica:
         row = self._workers.pop(arrival, None)
         if row is not None:
             self._worker_ids.remove(row)
-            self._sorted_workers.remove(arrival, self.number)
+            self._sorted_workers.remove(row, self.number)
 
     def _put_operation(self, row: OperationRow) -> None:
         if self._operations.get(row.arrival) == row:
@@ -141,10 +140,10 @@ class Replica:
         if row is None:
             return
         self._operation_ids.remove(row)
-        self._by_stage[row.stage].remove(arrival, self.number)
+        self._by_stage[row.stage].remove(row, self.number)
         if row.worker_id is not None:
             of_worker = self._by_worker[row.worker_id]
-            of_worker.remove(arrival, self.number)
+            of_worker.remove(row, self.number)
             if not of_worker:
                 del self._by_worker[row.worker_id]
         self.operations_revision = self.number
@@ -169,17 +168,21 @@ class Replica:
                 row = None
         return row.json if row is not None else None
 
+    @property
+    def workers_revision(self) -> int:
+        """The number of the last revision that may have changed the list of workers."""
+        return self._sorted_workers.revision
+
     def list_workers(self, query: WorkersQuery) -> ListBody:
         """A page of the workers."""
         index = self._sorted_workers
-        return self._bodies.get(query, index.revision) or self._make(query, index.revision, index.rows(), query.limit, query.after)
+        kept = self.bodies.get(query, index.revision)
+        return kept or self._made(query, index.revision, page_of([index], limit=query.limit, after=query.after))
 
     def list_operations(self, query: OperationsQuery) -> ListBody:
         """A page of the operations."""
         revision = self.revision_of(query.filter)
-        return self._bodies.get(query, revision) or self._make(
-            query, revision, self._matching(query.filter), query.limit, query.after
-        )
+        return self.bodies.get(query, revision) or self._made(query, revision, self._page(query))
 
     def revision_of(self, wanted: OperationFilter) -> int:
         """The number of the last revision that may have changed the answer; it never goes back."""
@@ -191,29 +194,20 @@ class Replica:
             return max((self._by_stage[stage].revision for stage in wanted.stages), default=0)
         return self.operations_revision
 
-    def _matching(self, wanted: OperationFilter) -> list[OperationRow]:
-        if wanted.worker_id is not None:
-            of_worker = self._by_worker.get(wanted.worker_id)
-            rows = of_worker.rows() if of_worker is not None else []
-            return rows if wanted.stages is None else [row for row in rows if wanted.matches(row)]
-        if wanted.stages is not None:
+    def _page(self, query: OperationsQuery) -> Page[OperationRow]:
+        wanted, limit, after = query.filter, query.limit, query.after
+        if wanted.worker_id is None:
             # Lists of stages, one behind the other, are in order: the stage is what a key begins with.
-            return [row for stage in STAGES if stage in wanted.stages for row in self._by_stage[stage].rows()]
-        revision, rows = self._all
-        if revision != self.operations_revision:
-            rows = [row for stage in STAGES for row in self._by_stage[stage].rows()]
-            self._all = (self.operations_revision, rows)
-        return rows
+            stages = STAGES if wanted.stages is None else [stage for stage in STAGES if stage in wanted.stages]
+            return page_of([self._by_stage[stage] for stage in stages], limit=limit, after=after)
+        of_worker = self._by_worker.get(wanted.worker_id)
+        if of_worker is None:
+            return Page((), "", 0)
+        if wanted.stages is None:
+            return page_of([of_worker], limit=limit, after=after)
+        return page([row for row in of_worker.rows() if wanted.matches(row)], _key, limit=limit, after=after)
 
-    def _make(
-        self,
-        query: WorkersQuery | OperationsQuery,
-        revision: int,
-        rows: list[_AnyRow],
-        limit: int,
-        after: OrderKey | None,
-    ) -> ListBody:
-        found = page(rows, _key, limit=limit, after=after)
+    def _made(self, query: WorkersQuery | OperationsQuery, revision: int, found: Page[_AnyRow]) -> ListBody:
         body = ListBody(json_list(row.json for row in found.rows), found.total, found.next_token)
-        self._bodies.put(query, revision, body)
+        self.bodies.put(query, revision, body)
         return body
