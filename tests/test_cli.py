@@ -227,3 +227,17 @@ async def test_a_certificate_that_cannot_be_used_is_told_before_anything_starts(
         f"nativelink-gateway {name}: gateway.taps[workers].tls.key_file: {other.key_file}: "
         f"the key does not belong to the certificate in {own.cert_file}\n"
     )
+
+
+@pytest.mark.parametrize("name", ["run", "tap"])
+async def test_a_tap_without_enough_descriptors_is_refused(name: str, tmp_path: Path) -> None:
+    config = tmp_path / "gateway.json5"
+    config.write_text(json.dumps({"gateway": {"state_dir": str(tmp_path / "state")}}))
+    shell = f"ulimit -Hn 4095 && exec {sys.executable} -P -m gateway.cli {name} --config {config}"
+    process = await create_subprocess_exec("bash", "-c", f"ulimit -Sn 1024 && {shell}", stdout=PIPE, stderr=PIPE)
+    async with asyncio.timeout(PATIENCE_S):
+        _, err = await process.communicate()
+    assert process.returncode == 1
+    assert "this process may have 4095 files open, and a tap needs 4096 or more" in err.decode()
+    assert "LimitNOFILE" in err.decode()
+    assert "Traceback" not in err.decode()
