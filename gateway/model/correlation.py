@@ -23,6 +23,8 @@ from gateway.model.register import Register
 class Correlation:
     """Told of every half that comes or changes; gives each its row, and drops rows that are joined with others."""
 
+    __slots__ = ("_register",)
+
     def __init__(self, register: Register) -> None:
         self._register = register
 

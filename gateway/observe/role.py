@@ -13,6 +13,7 @@ from gateway.observe.cas import ActionReader
 from gateway.observe.health import LinkState
 from gateway.observe.introspection.answers import Answers
 from gateway.observe.introspection.feed import Feed
+from gateway.observe.introspection.history import History
 from gateway.observe.introspection.overview import Overview
 from gateway.observe.introspection.service import IntrospectionService
 from gateway.observe.introspection.state import PublishedState
@@ -40,7 +41,7 @@ async def run(config: Config, stop: asyncio.Event) -> None:
 
     overview = Overview(config, model, link_state, lambda: translator.foreign)
     # The model begins anew with every process, and with it the epoch.
-    feed = Feed(PublishedState(model, overview, uuid.uuid4().hex))
+    feed = Feed(PublishedState(model, overview, History(uuid.uuid4().hex)))
     observer = Observer(model, translator, feed)
     link = RecordLink(config.record_sockets[0], observer.position, observer.receive)
     if config.cas is not None:

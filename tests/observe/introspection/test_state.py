@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from gateway.observe.introspection import history
 from gateway.observe.introspection import state as module
 from gateway.pb import introspection_pb2 as pb
 from gateway.pb import tap_pb2
@@ -153,7 +154,7 @@ def test_a_revision_that_is_too_old_unknown_or_too_far_away_needs_a_snapshot(mon
     observed.publish()
     first = observed.state.number
     assert observed.state.since(first + 1) is None
-    monkeypatch.setattr(module, "RESUME_MAX", 4)
+    monkeypatch.setattr(history, "RESUME_MAX", 4)
     for number in range(6):
         observed.queued(f"main/c-{number}", number)
     observed.publish()
@@ -162,7 +163,7 @@ def test_a_revision_that_is_too_old_unknown_or_too_far_away_needs_a_snapshot(mon
 
 
 def test_removals_that_are_forgotten_end_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "REMOVALS_MAX", 3)
+    monkeypatch.setattr(history, "REMOVALS_MAX", 3)
     observed = Observed()
     connections = [observed.worker(f"w-{number}")[0] for number in range(5)]
     observed.publish()
