@@ -40,10 +40,6 @@ class History:
         #: Removals of this revision and before may be forgotten.
         self._forgotten = 0
 
-    def arrivals(self) -> set[int]:
-        """Of everything that is there."""
-        return set(self._changed)
-
     def change(self, arrival: int) -> None:
         """The latest revision has it new, or different."""
         self._changed.pop(arrival, None)
