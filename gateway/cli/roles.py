@@ -6,6 +6,7 @@ Each role is imported only where it runs: a tap has no grpc and no aiohttp in it
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -49,6 +50,9 @@ def _tap(config: Config, listeners: dict[str, socket.socket]) -> _Work:
 
 
 def _observe(config: Config, listeners: dict[str, socket.socket]) -> _Work:
+    # It forks for checkpoints, and the copy has nothing to do with grpc, whose handlers would start threads in it that abort.
+    # grpc reads this when it is imported.
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
     from gateway.observe import role  # noqa: PLC0415
 
     del listeners
