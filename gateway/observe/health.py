@@ -41,6 +41,8 @@ class LinkState:
     problem: str | None
     #: None: nothing was ever read.
     run: TapRun | None
+    #: What is played instead of followed, a sentence; None: a tap is followed.
+    replay: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,8 @@ def _unattached(link: LinkState) -> str:
 
 
 def _notes(config: Config, link: LinkState, model: ModelState, checkpoint: CheckpointState) -> Iterator[str]:
+    if link.replay is not None:
+        yield link.replay
     carried = {carries for tap in config.taps for carries in tap.carries}
     if Carries.EXECUTION not in carried:
         yield (
