@@ -12,6 +12,7 @@ import logging
 import re
 from collections import deque
 from enum import Enum, auto
+from typing import cast
 
 from gateway.tap import records
 from gateway.tap.bounds import Holding, UnreadableError
@@ -71,7 +72,7 @@ class ConnectionDecoder:
         self._peer = peer
         self._recorder = shared.recorder
         self._totals = totals
-        self._holding = Holding(shared.budget, lambda detail: self.blind(self._now, records.OVERLOADED, detail))
+        self._holding = Holding(shared.budget, self)
         self._calls = Calls(number, shared, totals, self._holding)
         self._speaks = _Speaks.UNDECIDED
         self._blind = False
@@ -80,7 +81,7 @@ class ConnectionDecoder:
         self._first = b""
         #: What the server said before that.
         self._early = b""
-        self._http1 = Http1()
+        self._http1: Http1 | None = None
         #: Direction and bytes that are not read yet.
         self._http1_data: deque[tuple[int, bytes]] = deque()
         #: An HTTP/1 upgrade to h2c was agreed; its HTTP2-Settings.
@@ -140,7 +141,7 @@ class ConnectionDecoder:
                 # Reading may have blinded the connection or, after an upgrade, changed what is spoken.
                 del self._active[:1]
             if self._http1_data:
-                self._read_http1(*self._http1_data.popleft())
+                self._read_http1(cast("Http1", self._http1), *self._http1_data.popleft())
                 return not (self._http1_data or self._active)
         except UnreadableError as error:
             self.blind(self._now, error.reason, error.detail)
@@ -172,6 +173,10 @@ class ConnectionDecoder:
         self._recorder.record(now, self.number, 0, records.BLINDED, records.blinded(reason, detail))
         _log.warning("connection %d of %s to tap %s is not read any more: %s", self.number, self._peer, self._totals.name, detail)
 
+    def give_way(self, detail: str) -> None:
+        """Others need the memory that this connection holds."""
+        self.blind(self._now, records.OVERLOADED, detail)
+
     def _fail(self, error: Exception) -> None:
         _log.error("connection %d of %s: the decoder failed", self.number, self._peer, exc_info=error)
         self.blind(self._now, records.INTERNAL, type(error).__name__)
@@ -182,7 +187,7 @@ class ConnectionDecoder:
         self._calls.forget()
         self._http2 = None
         self._active = []
-        self._http1 = Http1()
+        self._http1 = None
         self._http1_data.clear()
         self._early = self._first = b""
         self._holding.give_all()
@@ -212,6 +217,7 @@ class ConnectionDecoder:
             raise UnreadableError(records.TLS, "TLS on a listener without certificates")
         elif _HTTP1_METHOD.match(first):
             self._speaks = _Speaks.HTTP1
+            self._http1 = Http1()
             early = self._take_early()
             self._first = b""
             self._http1_data.append((TO_SERVER, first))
@@ -232,12 +238,12 @@ class ConnectionDecoder:
                 half.feed(data, self._now)
                 self._active.append(half)
 
-    def _read_http1(self, direction: int, data: bytes) -> None:
+    def _read_http1(self, http1: Http1, direction: int, data: bytes) -> None:
         try:
             if direction == TO_SERVER:
-                self._http1.to_server(data)
+                http1.to_server(data)
                 return
-            found = self._http1.to_client(data)
+            found = http1.to_client(data)
         except NotHttpError:
             self._forget()
             return
@@ -246,11 +252,11 @@ class ConnectionDecoder:
                 body = records.admin_call(each.request, each.status)
                 self._recorder.record(self._now, self.number, 0, records.ADMIN_CALL, body)
             elif each.protocol == b"h2c":
-                self._upgrade(each.settings, each.rest)
+                self._upgrade(http1, each.settings, each.rest)
             else:
                 self._forget()
 
-    def _upgrade(self, settings: bytes, rest: bytes) -> None:
+    def _upgrade(self, http1: Http1, settings: bytes, rest: bytes) -> None:
         """The server goes on with HTTP/2 at once, the client with its preface (RFC 7540 3.2)."""
         try:
             self._settings = binascii.a2b_base64(settings.translate(_URL_SAFE) + b"=" * (-len(settings) % 4))
@@ -258,9 +264,10 @@ class ConnectionDecoder:
             raise UnreadableError(records.HTTP2, "HTTP2-Settings") from None
         waiting = self._http1_data
         self._http1_data = deque()
+        self._http1 = None
         self._speaks = _Speaks.UNDECIDED
         self._upgraded = True
-        client = self._http1.client_rest + b"".join(data for direction, data in waiting if direction == TO_SERVER)
+        client = http1.client_rest + b"".join(data for direction, data in waiting if direction == TO_SERVER)
         server = rest + b"".join(data for direction, data in waiting if direction == TO_CLIENT)
         for direction, data in ((TO_CLIENT, server), (TO_SERVER, client)):
             if data and self._http2 is None:

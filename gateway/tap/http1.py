@@ -57,6 +57,8 @@ class _Request:
 class _Half:
     """One direction: lines of heads, bodies stepped over."""
 
+    __slots__ = ("_buffer", "_chunked", "_head", "_head_bytes", "_skip", "_trailers")
+
     def __init__(self) -> None:
         self._buffer = bytearray()
         #: The head read so far.
@@ -141,6 +143,8 @@ class _Half:
 
 class Http1:
     """Both directions of one connection."""
+
+    __slots__ = ("_to_client", "_to_server", "_waiting")
 
     def __init__(self) -> None:
         self._to_server = _Half()

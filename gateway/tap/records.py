@@ -255,6 +255,17 @@ class Recorder:
         #: Of the last record: within a run time never decreases, whatever is held back until its meaning is known.
         self.last_ns = 0
 
+    def __getstate__(self) -> tuple[int, int]:
+        """A sink belongs to a process."""
+        return self.sequence, self.last_ns
+
+    def __setstate__(self, state: tuple[int, int]) -> None:
+        self.sequence, self.last_ns = state
+
+    def write_to(self, sink: Sink) -> None:
+        """From now on."""
+        self._sink = sink
+
     def record(self, monotonic_ns: int, connection: int, stream: int, kind: int, body: bytes) -> None:
         """Any kind of record, by its field number and body."""
         self.sequence += 1
