@@ -55,9 +55,10 @@ def _work(options: argparse.Namespace) -> int:
         elif options.command == "run":
             _run(config, options.log_level)
         else:
-            from gateway.cli.roles import run_role  # noqa: PLC0415 # pulls in uvloop, which the other commands do without
+            from gateway.cli.roles import Upgrading, run_role  # noqa: PLC0415 # pulls in uvloop, which the other commands do without
 
-            run_role(options.command, config, dict(getattr(options, "listener", ())))
+            upgrade = Upgrading(getattr(options, "take_over", False), supervised=options.supervisor is not None)
+            run_role(options.command, config, dict(getattr(options, "listener", ())), upgrade)
     except GatewayError:
         raise
     except Exception:

@@ -6,9 +6,12 @@ Each role is imported only where it runs: a tap has no grpc and no aiohttp in it
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Self
 
 import uvloop
 
@@ -18,34 +21,54 @@ from gateway.config.types import Config
 from gateway.errors import StartError
 from gateway.lock import exclusive_lock
 
+#: How long the process that was taken over from may take to be gone: it writes its last lines first.
+_LEAVING_S = 5.0
 
-def run_role(role: str, config: Config, inherited: Mapping[str, int]) -> None:
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrading:
+    """Of a tap."""
+
+    #: Take over from the one that runs.
+    take_over: bool = False
+    #: A supervisor keeps this one.
+    supervised: bool = False
+
+
+def run_role(role: str, config: Config, inherited: Mapping[str, int], upgrading: Upgrading) -> None:
     """Run `tap`, `observe` or `serve`.
 
     Args:
         role: which.
         config: the resolved configuration.
         inherited: descriptors of listening sockets by tap name; of `serve` one by any name. Empty: the role opens its own.
+        upgrading: of a tap only.
 
     Raises:
         StartError: something is in the way.
     """
     listeners = {name: _inherit(name, descriptor) for name, descriptor in inherited.items()}
-    with _alone(role, config):
-        work = _WORK[role](config, listeners)
+    with _Alone(role, config) as alone:
+        if not upgrading.take_over:
+            alone.lock(within_s=0)
+        work = _tap(config, listeners, upgrading, alone) if role == "tap" else _WORK[role](config, listeners)
         run_until_stopped(work, stop_timeout_s=config.stop_timeout_s, loop_factory=uvloop.new_event_loop)
 
 
 _Work = Callable[[asyncio.Event], Awaitable[None]]
 
 
-def _tap(config: Config, listeners: dict[str, socket.socket]) -> _Work:
+def _tap(config: Config, listeners: dict[str, socket.socket], upgrading: Upgrading, alone: _Alone) -> _Work:
     from gateway.tap import role  # noqa: PLC0415
 
     if listeners and listeners.keys() != {tap.name for tap in config.taps}:
         raise StartError(f"--listener: the taps are {', '.join(tap.name for tap in config.taps)}, not {', '.join(listeners)}")
-    bound = listeners or role.bind(config)
-    return lambda stop: role.run(config, bound, stop)
+    if not listeners and not upgrading.take_over:
+        listeners = role.bind(config)
+    upgrade = role.Upgrade(upgrading.take_over, upgrading.supervised, alone.lock_at_last)
+    return lambda stop: role.run(config, listeners, stop, upgrade=upgrade)
 
 
 def _observe(config: Config, listeners: dict[str, socket.socket]) -> _Work:
@@ -63,15 +86,39 @@ def _serve(config: Config, listeners: dict[str, socket.socket]) -> _Work:
     return lambda stop: role.run(config, next(iter(listeners.values()), None), stop)
 
 
-_WORK: Mapping[str, Callable[[Config, dict[str, socket.socket]], _Work]] = {"tap": _tap, "observe": _observe, "serve": _serve}
+_WORK: Mapping[str, Callable[[Config, dict[str, socket.socket]], _Work]] = {"observe": _observe, "serve": _serve}
 
 
-def _alone(role: str, config: Config) -> AbstractContextManager[None]:
+class _Alone:
     """The two roles that own files in state_dir; of `serve` there may be many, and it owns none."""
-    if role == "serve":
-        return nullcontext()
-    prepare_state_dir(config.state_dir)
-    return exclusive_lock(config.state_dir / f"{role}.lock", "gateway.state_dir")
+
+    def __init__(self, role: str, config: Config) -> None:
+        self._path = None if role == "serve" else config.state_dir / f"{role}.lock"
+        self._lock = ExitStack()
+
+    def __enter__(self) -> Self:
+        if self._path is not None:
+            prepare_state_dir(self._path.parent)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.close()
+
+    def lock(self, within_s: float) -> None:
+        """Held until the end.
+
+        Raises:
+            StartError: another process has it for longer.
+        """
+        if self._path is not None:
+            self._lock.enter_context(exclusive_lock(self._path, "gateway.state_dir", within_s))
+
+    def lock_at_last(self) -> None:
+        """The process that has it leaves, and there is no way back for this one."""
+        try:
+            self.lock(_LEAVING_S)
+        except StartError as error:
+            logger.error("%s", error)  # noqa: TRY400 - it is a sentence
 
 
 def _inherit(name: str, descriptor: int) -> socket.socket:

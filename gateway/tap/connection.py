@@ -52,15 +52,14 @@ class ConnectionDecoder:
         "_http1",
         "_http1_data",
         "_http2",
-        "_listener",
         "_now",
-        "_peer",
         "_recorder",
         "_settings",
         "_speaks",
         "_totals",
         "_upgraded",
         "number",
+        "peer",
         "pending_bytes",
     )
 
@@ -69,7 +68,8 @@ class ConnectionDecoder:
         self.number = number
         #: Bytes that wait in the intake; the intake counts.
         self.pending_bytes = 0
-        self._peer = peer
+        #: host:port
+        self.peer = peer
         self._recorder = shared.recorder
         self._totals = totals
         self._holding = Holding(shared.budget, self)
@@ -92,15 +92,30 @@ class ConnectionDecoder:
         self._active: list[Half] = []
 
     @property
+    def listener(self) -> str:
+        """Its listener's name."""
+        return self._totals.name
+
+    @property
     def reads(self) -> bool:
         """Whether bytes are looked at; once not, never again."""
         return self._speaks is not _Speaks.NOTHING
+
+    @property
+    def is_blind(self) -> bool:
+        """It should be read and cannot be."""
+        return self._blind
+
+    @property
+    def is_fresh(self) -> bool:
+        """Nothing was said yet."""
+        return self._speaks is _Speaks.UNDECIDED and not (self._first or self._early or self._upgraded)
 
     def opened(self, now: int) -> None:
         """The peer connected."""
         self._totals.connections += 1
         self._totals.open_connections += 1
-        body = records.connection_opened(self._totals.name, self._peer)
+        body = records.connection_opened(self.listener, self.peer)
         self._recorder.record(now, self.number, 0, records.CONNECTION_OPENED, body)
 
     def refused(self, now: int, reason: str) -> None:
@@ -171,14 +186,19 @@ class ConnectionDecoder:
         self._totals.blind_connections += 1
         self._totals.blinded[reason] = self._totals.blinded.get(reason, 0) + 1
         self._recorder.record(now, self.number, 0, records.BLINDED, records.blinded(reason, detail))
-        _log.warning("connection %d of %s to tap %s is not read any more: %s", self.number, self._peer, self._totals.name, detail)
+        _log.warning("connection %d of %s to tap %s is not read any more: %s", self.number, self.peer, self.listener, detail)
+
+    def ignore(self) -> None:
+        """Stops reading what is nothing special."""
+        if self.reads:
+            self._forget()
 
     def give_way(self, detail: str) -> None:
         """Others need the memory that this connection holds."""
         self.blind(self._now, records.OVERLOADED, detail)
 
     def _fail(self, error: Exception) -> None:
-        _log.error("connection %d of %s: the decoder failed", self.number, self._peer, exc_info=error)
+        _log.error("connection %d of %s: the decoder failed", self.number, self.peer, exc_info=error)
         self.blind(self._now, records.INTERNAL, type(error).__name__)
 
     def _forget(self) -> None:

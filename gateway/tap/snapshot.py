@@ -55,8 +55,6 @@ class Snapshot:
     journal: Journal
     #: By number: those of the connections that are open.
     decoders: dict[int, ConnectionDecoder]
-    #: Of the connection that comes next.
-    next_connection: int
     #: Tick: counts of Delays and their sum, nanoseconds.
     delays: tuple[list[int], int]
     #: Tick: times that a reader was told Gap.
