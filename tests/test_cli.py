@@ -17,6 +17,7 @@ from gateway import __version__
 from gateway.cli import main
 from gateway.cli.process import run_until_stopped
 from gateway.errors import StartError
+from tests.certificates import Authority
 from tests.command import PATIENCE_S, Settings, command, finished, free_ports
 
 
@@ -34,7 +35,7 @@ def test_the_version_and_every_command_are_told(capsys: pytest.CaptureFixture[st
     ("name", "options"),
     [
         ("run", {"--config", "--nativelink-config", "--http", "--log-level"}),
-        ("tap", {"--config", "--nativelink-config", "--http", "--log-level", "--listener", "--supervisor"}),
+        ("tap", {"--config", "--nativelink-config", "--http", "--log-level", "--listener", "--take-over", "--supervisor"}),
         ("observe", {"--config", "--nativelink-config", "--http", "--log-level", "--supervisor"}),
         ("serve", {"--config", "--nativelink-config", "--http", "--log-level", "--listener", "--supervisor"}),
         ("check-config", {"--config", "--nativelink-config", "--http", "--log-level"}),
@@ -211,3 +212,32 @@ async def test_a_tap_process_has_no_grpc_and_no_aiohttp_in_it() -> None:
     process = await create_subprocess_exec(sys.executable, "-c", code, stdout=PIPE)
     out, _ = await process.communicate()
     assert out == b"[]\n"
+
+
+@pytest.mark.parametrize("name", ["run", "tap"])
+async def test_a_certificate_that_cannot_be_used_is_told_before_anything_starts(name: str, tmp_path: Path) -> None:
+    own, other = Authority(tmp_path).issue("own"), Authority(tmp_path).issue("other")
+    settings = Settings(tmp_path)
+    document = json.loads(settings.file.read_text())
+    document["gateway"]["taps"][1]["tls"] = {"cert_file": str(own.cert_file), "key_file": str(other.key_file)}
+    settings.file.write_text(json.dumps(document))
+    code, _, told = await finished(name, "--config", str(settings.file))
+    assert code == 1
+    assert told == (
+        f"nativelink-gateway {name}: gateway.taps[workers].tls.key_file: {other.key_file}: "
+        f"the key does not belong to the certificate in {own.cert_file}\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["run", "tap"])
+async def test_a_tap_without_enough_descriptors_is_refused(name: str, tmp_path: Path) -> None:
+    config = tmp_path / "gateway.json5"
+    config.write_text(json.dumps({"gateway": {"state_dir": str(tmp_path / "state")}}))
+    shell = f"ulimit -Hn 4095 && exec {sys.executable} -P -m gateway.cli {name} --config {config}"
+    process = await create_subprocess_exec("bash", "-c", f"ulimit -Sn 1024 && {shell}", stdout=PIPE, stderr=PIPE)
+    async with asyncio.timeout(PATIENCE_S):
+        _, err = await process.communicate()
+    assert process.returncode == 1
+    assert "this process may have 4095 files open, and a tap needs 4096 or more" in err.decode()
+    assert "LimitNOFILE" in err.decode()
+    assert "Traceback" not in err.decode()

@@ -47,7 +47,7 @@ def _work(options: argparse.Namespace) -> int:
     # Before logging begins: mistakes are told as they are, not as a log line.
     config = None if options.command == "demo" else _load(options)
     faulthandler.enable()
-    raise_descriptor_limit()
+    raise_descriptor_limit(taps=options.command in {"run", "tap", "demo"})
     writer = set_up(options.command, options.log_level)
     try:
         if config is None:

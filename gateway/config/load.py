@@ -118,14 +118,17 @@ def _monitoring(root: Section, theirs: NativeLink) -> tuple[Address, str]:
 
 
 def _cas(own: Section, theirs: NativeLink, taps: tuple[Tap, ...]) -> Cas | None:
-    """`cas: null` is none. Without the key: NativeLink's file, else the port that clients execute on, which ships with a CAS."""
+    """`cas: null` is none. Without the key: NativeLink's file, else the port that clients execute on, which ships with a CAS.
+
+    It is read without TLS.
+    """
     if "cas" in own.values and not own.has("cas"):
         own.section("cas")
         return None
     section = own.section("cas")
     if own.has("cas"):
         section.missing("endpoint", "HOST:PORT of NativeLink's CAS, or cas: null")
-    executing = next((tap.upstream for tap in taps if Carries.EXECUTION in tap.carries), None)
+    executing = next((tap.upstream for tap in taps if Carries.EXECUTION in tap.carries and tap.upstream_tls is None), None)
     endpoint = section.address("endpoint") or (theirs.cas if theirs.given else executing)
     in_flight = section.integer("in_flight", 4, least=1, most=1_000)
     cache_entries = section.integer("cache_entries", 20_000, least=1, most=_COUNT_MAX)

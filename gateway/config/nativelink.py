@@ -44,7 +44,7 @@ class Listener:
 
     #: Where it is dialled from this machine.
     address: Address
-    #: It speaks TLS, which a tap cannot read.
+    #: It speaks TLS, which a tap reads only with certificates of its own.
     tls: bool
     #: Those of its services that a tap reads.
     carries: frozenset[Carries]

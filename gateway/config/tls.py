@@ -5,6 +5,7 @@ Files are named here and read by who uses them.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from gateway.config.section import Section
@@ -41,5 +42,6 @@ def read_dial_tls(owner: Section, key: str = "tls") -> DialTls | None:
 
 
 def _file(section: Section, key: str) -> Path | None:
+    """Absolute, since the roles run in another directory."""
     text = section.string(key)
-    return Path(text) if text else None
+    return Path(os.path.abspath(text)) if text else None  # noqa: PTH100 # Path.resolve follows links, which change when certificates are renewed

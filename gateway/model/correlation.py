@@ -18,6 +18,10 @@ from gateway.model.identity import ActionKey
 from gateway.model.lifecycle import Work
 from gateway.model.pools import Pool, opposite
 from gateway.model.register import Register
+from gateway.model.retention import NS_PER_S
+
+#: What is seen of one moment on different connections may be this far apart.
+_SKEW_NS = NS_PER_S // 4
 
 
 class Correlation:
@@ -70,6 +74,14 @@ class Correlation:
         row.detach(half)
         self._register.forget_half(half)
         self._without(row, "unknown to the scheduler")
+
+    def seal(self, row: Row) -> None:
+        """Nothing belongs to it from now on without proof."""
+        row.is_closed = True
+        if row.pool is not None:
+            row.pool.stand(row, None)
+            if row.pool.failed is row:
+                row.pool.failed = None
 
     # --- workers' halves ----------------------------------------------------------------------------------------------
 
@@ -173,8 +185,7 @@ class Correlation:
             return
         pool = self._register.pools.open(half.key)
         row = pool.failed
-        done = [other for other in row.clients if other.done] if row is not None else []
-        if row is not None and not row.is_closed and (not done or outcome in [other.outcome for other in done]):
+        if row is not None and not row.is_closed and _may_have_joined(half, row, outcome):
             self._move(half, row)
         else:
             self.told(half)
@@ -242,9 +253,7 @@ class Correlation:
         return row
 
     def _close(self, row: Row) -> None:
-        row.is_closed = True
-        if row.pool is not None:
-            row.pool.stand(row, None)
+        self.seal(row)
         self._register.touch(row)
 
     def _without(self, row: Row, reason: str) -> None:
@@ -256,6 +265,15 @@ class Correlation:
             self.worked(row)
         else:
             self._register.drop(row, reason)
+
+
+def _may_have_joined(half: ClientHalf, row: Row, outcome: Outcome) -> bool:
+    """Whether a client half may be one of a failed generation; nothing in its result says so."""
+    done = [other for other in row.clients if other.done]
+    if done:
+        return outcome in [other.outcome for other in done]
+    # Nobody was told how it ended. Where it had clients, another one had joined them before it was over.
+    return not row.clients or half.first_update_at <= row.work_changed_at + _SKEW_NS
 
 
 def _uncacheable(row: Row) -> Pool | None:

@@ -94,6 +94,8 @@ class Row(Operation):
     #: Attempts that ended in a lost worker or an error other than RESOURCE_EXHAUSTED, and the latest such error.
     failures: int = 0
     last_failure: Outcome | None = None
+    #: That it is over follows from the count of its attempts.
+    is_counted_out: bool = False
     #: The latest of its clients'.
     kept_alive_at: int = 0
     #: The deadline for somebody to follow it has passed.

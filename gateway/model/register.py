@@ -139,6 +139,7 @@ class Register:
         self._touched_rows[row.arrival] = row
         if row.work is Work.REQUEUED and row.failures > self.settings.max_job_retries and not row.live:
             row.finish(self.now, self.event, row.last_failure)
+            row.is_counted_out = True
             if row.pool is not None and row.pool.key.cacheable:
                 row.pool.failed = row
 

@@ -9,6 +9,7 @@ silent, or if clients' connections were ended from the scheduler's side too.
 from __future__ import annotations
 
 from collections import deque
+from enum import Enum, auto
 
 from gateway.model.events import ConnectionClosed
 from gateway.model.identity import ConnectionId
@@ -16,13 +17,23 @@ from gateway.model.records import Worker
 from gateway.model.retention import NS_PER_S
 
 #: What lies this close together is of one moment.
-_MOMENT_NS = 2 * NS_PER_S
+MOMENT_NS = 2 * NS_PER_S
 #: Workers told to disconnect that are remembered: several are as good as all.
 _REMEMBERED = 16
 
 
+class Verdict(Enum):
+    """What evidence comes to."""
+
+    NOTHING = auto()
+    #: A restart is seen.
+    RESTART = auto()
+    #: One was seen before, and only now nothing of the scheduler that ended is connected any more: what it still said is void.
+    GONE = auto()
+
+
 class RestartWatch:
-    """Collects evidence; every method that adds some returns whether a restart is thereby seen."""
+    """Collects evidence; every method that adds some returns what it comes to."""
 
     def __init__(self, worker_timeout_s: int) -> None:
         self._timeout_ns = worker_timeout_s * NS_PER_S
@@ -45,25 +56,25 @@ class RestartWatch:
             self._sent_away.clear()
             self._is_down = False
 
-    def closed(self, event: ConnectionClosed, now: int, *, has_workers: bool) -> bool:
+    def closed(self, event: ConnectionClosed, now: int, *, has_workers: bool) -> Verdict:
         """A connection is gone."""
         is_client = self._answered.pop(event.connection, None)
         if is_client is None or not event.by_upstream:
-            return False
+            return Verdict.NOTHING
         self._ended_at = now
         if is_client:
             self._client_ended_at = now
-        return self._is_restart(now, has_workers=has_workers)
+        return self._judge(now, has_workers=has_workers)
 
-    def refused(self, now: int, *, has_workers: bool) -> bool:
+    def refused(self, now: int, *, has_workers: bool) -> Verdict:
         """NativeLink did not accept a connection."""
         self._refused_at = now
-        return self._is_restart(now, has_workers=has_workers)
+        return self._judge(now, has_workers=has_workers)
 
-    def sent_away(self, worker: Worker, now: int, *, has_workers: bool) -> bool:
+    def sent_away(self, worker: Worker, now: int, *, has_workers: bool) -> Verdict:
         """A worker was told to disconnect; `has_workers`: others are still connected."""
         self._sent_away.append((now, now - worker.last_update_at < self._timeout_ns))
-        return self._is_restart(now, has_workers=has_workers)
+        return self._judge(now, has_workers=has_workers)
 
     def forget(self, run: str, but: frozenset[ConnectionId] = frozenset()) -> None:
         """Connections of a run ended unseen, all but these: no evidence."""
@@ -71,20 +82,20 @@ class RestartWatch:
             connection: is_client for connection, is_client in self._answered.items() if connection.run != run or connection in but
         }
 
-    def _is_restart(self, now: int, *, has_workers: bool) -> bool:
+    def _judge(self, now: int, *, has_workers: bool) -> Verdict:
         if self._is_down:
-            return False
+            return Verdict.NOTHING if self._answered else Verdict.GONE
         self._is_down = self._is_refusing() or (not has_workers and self._has_stopped(now))
-        return self._is_down
+        return Verdict.RESTART if self._is_down else Verdict.NOTHING
 
     def _is_refusing(self) -> bool:
         if self._answered or self._ended_at is None or self._refused_at is None:
             return False
-        return self._refused_at >= self._ended_at - _MOMENT_NS
+        return self._refused_at >= self._ended_at - MOMENT_NS
 
     def _has_stopped(self, now: int) -> bool:
-        together = [is_fresh for at, is_fresh in self._sent_away if now - at <= _MOMENT_NS]
+        together = [is_fresh for at, is_fresh in self._sent_away if now - at <= MOMENT_NS]
         if len(together) > 1 and any(together):
             return True
         ended_at = self._client_ended_at
-        return bool(together) and not self._answered and ended_at is not None and now - ended_at <= _MOMENT_NS
+        return bool(together) and not self._answered and ended_at is not None and now - ended_at <= MOMENT_NS

@@ -22,7 +22,7 @@ from gateway.model.identity import Properties
 from gateway.model.lifecycle import Work
 from gateway.model.records import Anomaly, Counts, Operation, StoryLine, Worker
 from gateway.model.register import Register
-from gateway.model.restarts import RestartWatch
+from gateway.model.restarts import MOMENT_NS, RestartWatch, Verdict
 from gateway.model.settings import ModelSettings
 from gateway.model.timers import Due
 from gateway.model.workforce import Workforce
@@ -224,17 +224,15 @@ class SchedulerModel:
 
     def _disconnect_sent(self, event: events.DisconnectSent) -> None:
         worker = self._workforce.sent_away(event)
-        if worker is not None and self._restarts.sent_away(worker, self.now, has_workers=bool(self.workers)):
-            self._restart()
+        if worker is not None:
+            self._judged(self._restarts.sent_away(worker, self.now, has_workers=bool(self.workers)))
 
     def _connection_closed(self, event: events.ConnectionClosed) -> None:
         self._gaps.connection_closed(event.connection)
-        if self._restarts.closed(event, self.now, has_workers=bool(self.workers)):
-            self._restart()
+        self._judged(self._restarts.closed(event, self.now, has_workers=bool(self.workers)))
 
     def _connect_refused(self, _event: events.ConnectRefused) -> None:
-        if self._restarts.refused(self.now, has_workers=bool(self.workers)):
-            self._restart()
+        self._judged(self._restarts.refused(self.now, has_workers=bool(self.workers)))
 
     def _streams_confirmed(self, event: events.StreamsConfirmed) -> None:
         self._gaps.confirmed(event)
@@ -248,10 +246,21 @@ class SchedulerModel:
         for row in self._register.pools.read(event):
             self._register.touch(row)
 
-    def _restart(self) -> None:
+    def _ended_by_restart(self, row: Row) -> bool:
+        """Its last attempt was lost in the moment of the restart: nobody counted it, and nobody was told that it is over."""
+        is_of_this_moment = self.now - row.work_changed_at <= MOMENT_NS
+        return row.is_counted_out and is_of_this_moment and not any(half.done for half in row.clients)
+
+    def _judged(self, verdict: Verdict) -> None:
+        if verdict is Verdict.NOTHING:
+            return
         register = self._register
         if not self._settings.keeps_operations:
-            for row in [row for row in register.operations.values() if not row.is_over]:
-                register.drop(row, "scheduler restarted")
-        self.up_since = register.now
-        register.emit(SchedulerRestarted)
+            for row in list(register.operations.values()):
+                if row.is_over and not self._ended_by_restart(row):
+                    self._correlation.seal(row)
+                else:
+                    register.drop(row, "scheduler restarted")
+        if verdict is Verdict.RESTART:
+            self.up_since = register.now
+            register.emit(SchedulerRestarted)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from gateway.config.types import Carries, Config
+from gateway.config.types import Carries, Config, Tap
 from gateway.observe.processes import HELD_UP_NS, describe_blinded, describe_process
 from gateway.observe.taps import ListenerState, TapRun
 from gateway.observe.timestamps import timestamp
@@ -23,7 +23,7 @@ _SECOND = 1_000_000_000
 _BULK_BYTES = 64 * 1024 * 1024
 
 _BLIND_ADVICE = {
-    "TLS": "point its peer at the tap without TLS, or past the tap",
+    "TLS": "give the tap certificates (gateway.taps[].tls, upstream_tls towards NativeLink), or point its peer at it without TLS",
     "OVERLOADED": "the machine is too slow for the traffic: give the tap more CPU or send bulk traffic past it",
     "HANDED_OVER": "its calls show again when the peer reconnects",
 }
@@ -57,7 +57,7 @@ class ModelState:
 
 def assess(config: Config, link: LinkState, model: ModelState) -> pb.Health:
     """The health of what is shown."""
-    reasons = list(_reasons(link, model))
+    reasons = list(_reasons(config, link, model))
     status = pb.Health.DEGRADED if reasons else pb.Health.HEALTHY
     if not link.is_fresh:
         status = pb.Health.UNHEALTHY
@@ -101,7 +101,7 @@ def _describe(listener: ListenerState, run: TapRun, *, attached: bool) -> pb.Tap
     )
 
 
-def _reasons(link: LinkState, model: ModelState) -> Iterator[str]:
+def _reasons(config: Config, link: LinkState, model: ModelState) -> Iterator[str]:
     if not link.is_fresh:
         yield _unattached(link)
     if link.is_fresh and link.run and link.run.last_tick and link.run.last_tick.loop_lag_ns >= HELD_UP_NS:
@@ -112,9 +112,11 @@ def _reasons(link: LinkState, model: ModelState) -> Iterator[str]:
     for listener in _listeners(link):
         refusals = listener.refusals
         if refusals is not None:
+            tap = _configured(config, listener)
+            settings = "upstream and upstream_tls" if tap is not None and tap.upstream_tls is not None else "upstream"
             yield (
                 f"Tap {listener.name!r} cannot reach NativeLink at {listener.upstream} since {_clock(refusals.since)} "
-                f"({refusals.reason}): start NativeLink, or correct gateway.taps[].upstream of this tap."
+                f"({refusals.reason}): start NativeLink, or correct gateway.taps[].{settings} of this tap."
             )
         for reason, count in _grouped(listener.blind).items():
             advice = _BLIND_ADVICE.get(reason.partition(":")[0], _BLIND_ADVICE_OTHERWISE)
@@ -147,12 +149,19 @@ def _notes(config: Config, link: LinkState, model: ModelState) -> Iterator[str]:
             "No tap carries 'worker_api': workers and which operation they run are not known. "
             "Add a tap in front of NativeLink's worker port to see them."
         )
+    for tap in config.taps:
+        if tap.trust_all_peers and tap.upstream_tls is not None and tap.upstream_tls.cert_file is not None:
+            yield (
+                f"Tap {tap.name!r} trusts all peers: everyone who reaches {tap.listen} speaks to NativeLink with the gateway's "
+                "certificate. To ask them for their own, set gateway.taps[].tls.client_ca_file instead of trust_all_peers."
+            )
     for listener in _listeners(link):
         totals = listener.totals
         if totals is None:
             continue
         if not totals.connections:
-            yield _unused(listener)
+            configured = _configured(config, listener)
+            yield _unused(listener, has_tls=configured is not None and configured.tls is not None)
         if Carries.EXECUTION.value in listener.carries and totals.bytes > _BULK_BYTES and totals.tapped_bytes * 2 < totals.bytes:
             share = 100 - 100 * totals.tapped_bytes // totals.bytes
             yield (
@@ -163,16 +172,23 @@ def _notes(config: Config, link: LinkState, model: ModelState) -> Iterator[str]:
         yield f"{count} messages belong to scheduler {scheduler!r}, which is not the one shown here ({config.scheduler_name!r})."
 
 
-def _unused(listener: ListenerState) -> str:
+def _unused(listener: ListenerState, *, has_tls: bool) -> str:
+    s = "s" if has_tls else ""
     advice = []
     if Carries.EXECUTION.value in listener.carries:
-        advice.append(f"Bazel's --remote_executor=grpc://{listener.listen}")
+        advice.append(f"Bazel's --remote_executor=grpc{s}://{listener.listen}")
     if Carries.WORKER_API.value in listener.carries:
-        advice.append(f"the NativeLink workers' worker_api_endpoint.uri: grpc://{listener.listen}")
+        beside = " (and tls_config beside it)" if has_tls else ""
+        advice.append(f"the NativeLink workers' worker_api_endpoint.uri: grpc{s}://{listener.listen}{beside}")
     if not advice and Carries.ADMIN.value in listener.carries:
-        advice.append(f"whoever calls NativeLink's admin API at http://{listener.listen}")
+        advice.append(f"whoever calls NativeLink's admin API at http{s}://{listener.listen}")
     pointed = f": set {' and '.join(advice)}" if advice else ""
     return f"Tap {listener.name!r} has seen no connection yet{pointed}."
+
+
+def _configured(config: Config, listener: ListenerState) -> Tap | None:
+    """What this file says of a listener; a tap of another machine may be in another file."""
+    return next((tap for tap in config.taps if tap.name == listener.name), None)
 
 
 def _listeners(link: LinkState) -> Sequence[ListenerState]:

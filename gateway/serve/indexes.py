@@ -1,10 +1,15 @@
-"""Indexes: rows come and go, sorted lists and look-ups by any id go out."""
+"""Indexes: rows come and go, pages of sorted lists and look-ups by any id go out."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import Generic, TypeVar
 
+from sortedcontainers import SortedKeyList
+
+from gateway.query.order import OrderKey
+from gateway.query.page import Page, encode_token
 from gateway.serve.rows import Row
 
 AnyRow = TypeVar("AnyRow", bound=Row)
@@ -13,52 +18,48 @@ _key = attrgetter("key")
 
 
 class SortedRows(Generic[AnyRow]):
-    """Rows in their order.
-
-    Changes are only noted; the next reader merges them into the list. One sort of an almost sorted list for any number of changes
-    is cheaper than a place for each of them, and lists that nobody reads cost nothing.
-    """
+    """Rows in their order. A change, a page and its place all cost the same however many rows there are, or nearly."""
 
     def __init__(self, revision: int) -> None:
         #: Number of the revision that last changed any row here; at first, of the one that the list begins with.
         self.revision = revision
-        #: {arrival: row}
-        self._rows: dict[int, AnyRow] = {}
-        self._sorted: list[AnyRow] = []
-        #: Rows of `_rows` that `_sorted` lacks: {arrival}
-        self._new: set[int] = set()
-        #: `_sorted` has rows that are gone.
-        self._has_gone = False
+        self._sorted: SortedKeyList[AnyRow, OrderKey] = SortedKeyList(key=_key)
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._sorted)
 
     def add(self, row: AnyRow, revision: int) -> None:
         """Put a row in; none with its arrival number is here."""
-        self._rows[row.arrival] = row
-        self._new.add(row.arrival)
+        self._sorted.add(row)
         self.revision = revision
 
-    def remove(self, arrival: int, revision: int) -> None:
+    def remove(self, row: AnyRow, revision: int) -> None:
         """Take a row out; it is here."""
-        del self._rows[arrival]
-        if arrival in self._new:
-            self._new.remove(arrival)
-        else:
-            self._has_gone = True
+        self._sorted.remove(row)
         self.revision = revision
 
     def rows(self) -> list[AnyRow]:
-        """All rows, ascending by key; a list that the next change replaces or leaves alone, never edits."""
-        if self._has_gone or self._new:
-            current = self._rows
-            merged = [row for row in self._sorted if current.get(row.arrival) is row] if self._has_gone else list(self._sorted)
-            merged += [current[arrival] for arrival in self._new]
-            merged.sort(key=_key)
-            self._sorted = merged
-            self._new.clear()
-            self._has_gone = False
-        return self._sorted
+        """All rows, ascending by key."""
+        return list(self._sorted)
+
+    def behind(self, after: OrderKey | None, limit: int) -> list[AnyRow]:
+        """At most so many rows whose keys are greater than that; None: from the first."""
+        start = 0 if after is None else self._sorted.bisect_key_right(after)
+        return list(self._sorted.islice(start, start + limit))
+
+
+def page_of(lists: Sequence[SortedRows[AnyRow]], *, limit: int, after: OrderKey | None) -> Page[AnyRow]:
+    """A page of lists that are one list when put one behind the other, as `gateway.query.page.page` would have it of that."""
+    chosen: list[AnyRow] = []
+    more = False
+    for rows in lists:
+        # One row more than wanted says whether there are any.
+        chosen += rows.behind(after, limit + 1 - len(chosen))
+        if len(chosen) > limit:
+            more = bool(limit)
+            del chosen[limit:]
+            break
+    return Page(chosen, encode_token(chosen[-1].key) if more else "", sum(map(len, lists)))
 
 
 class Ids(Generic[AnyRow]):

@@ -1,4 +1,4 @@
-"""The replica: rows of a snapshot and of changes come in, encoded answers to list and look-up queries go out.
+"""The replica: rows of a snapshot and of changes come in, rows and encoded answers go out.
 
 Everything here is synchronous and belongs to one event loop: changes are applied between two requests, never during one.
 """
@@ -6,16 +6,17 @@ Everything here is synchronous and belongs to one event loop: changes are applie
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import TypeVar
 
 from gateway.pb import introspection_pb2 as pb
 from gateway.query.filter import OperationFilter
-from gateway.query.order import STAGES, OrderKey
-from gateway.query.page import DEFAULT_LIMIT, MAX_LIMIT, page
+from gateway.query.order import STAGES
+from gateway.query.page import Page, page
 from gateway.serve.bodies import KEPT_BYTES, Bodies, ListBody, json_list
-from gateway.serve.indexes import Ids, SortedRows
+from gateway.serve.indexes import Ids, SortedRows, page_of
+from gateway.serve.queries import OperationsQuery, WorkersQuery
 from gateway.serve.rows import OperationRow, Row, WorkerRow
 
 _key = attrgetter("key")
@@ -41,23 +42,6 @@ class Changes:
     scheduler: pb.Scheduler | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class WorkersQuery:
-    """What GET /api/v1/workers can ask for; documented to list all."""
-
-    limit: int = MAX_LIMIT
-    after: OrderKey | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class OperationsQuery:
-    """What GET /api/v1/operations can ask for."""
-
-    filter: OperationFilter = field(default_factory=OperationFilter)
-    limit: int = DEFAULT_LIMIT
-    after: OrderKey | None = None
-
-
 class Replica:
     """The state of one epoch. Every index has the revision that last changed it."""
 
@@ -78,9 +62,8 @@ class Replica:
         self._by_stage: dict[str, SortedRows[OperationRow]] = {stage: SortedRows(number) for stage in STAGES}
         #: {worker_id: its operations, running and completed}; a worker without any is not here.
         self._by_worker: dict[str, SortedRows[OperationRow]] = {}
-        #: All operations as of a revision.
-        self._all: tuple[int, list[OperationRow]] = (-1, [])
-        self._bodies = Bodies(kept_bytes)
+        #: Answers to lists, as long as they are true.
+        self.bodies = Bodies(kept_bytes)
 
     # What comes in.
 
@@ -123,7 +106,7 @@ class Replica:
         row = self._workers.pop(arrival, None)
         if row is not None:
             self._worker_ids.remove(row)
-            self._sorted_workers.remove(arrival, self.number)
+            self._sorted_workers.remove(row, self.number)
 
     def _put_operation(self, row: OperationRow) -> None:
         if self._operations.get(row.arrival) == row:
@@ -141,23 +124,22 @@ class Replica:
         if row is None:
             return
         self._operation_ids.remove(row)
-        self._by_stage[row.stage].remove(arrival, self.number)
+        self._by_stage[row.stage].remove(row, self.number)
         if row.worker_id is not None:
             of_worker = self._by_worker[row.worker_id]
-            of_worker.remove(arrival, self.number)
+            of_worker.remove(row, self.number)
             if not of_worker:
                 del self._by_worker[row.worker_id]
         self.operations_revision = self.number
 
     # What goes out.
 
-    def worker(self, id_: str) -> bytes | None:
-        """The JSON of a worker; None: none has this id."""
-        row = self._worker_ids.get(id_)
-        return row.json if row is not None else None
+    def worker(self, id_: str) -> WorkerRow | None:
+        """The worker with this id; None: there is none."""
+        return self._worker_ids.get(id_)
 
-    def operation(self, id_: str) -> bytes | None:
-        """The JSON of the operation with this id, any of its ids, with or without `{instance_name}/`; None: there is none.
+    def operation(self, id_: str) -> OperationRow | None:
+        """The operation with this id, any of its ids, with or without `{instance_name}/`; None: there is none.
 
         An instance name ends at the last slash (nativelink-facts 3).
         """
@@ -167,19 +149,45 @@ class Replica:
             row = self._operation_ids.get(plain) if slash else None
             if row is not None and row.instance_name != instance_name:
                 row = None
-        return row.json if row is not None else None
+        return row
 
-    def list_workers(self, query: WorkersQuery) -> ListBody:
-        """A page of the workers."""
-        index = self._sorted_workers
-        return self._bodies.get(query, index.revision) or self._make(query, index.revision, index.rows(), query.limit, query.after)
+    @property
+    def workers_revision(self) -> int:
+        """The number of the last revision that may have changed the list of workers."""
+        return self._sorted_workers.revision
 
-    def list_operations(self, query: OperationsQuery) -> ListBody:
-        """A page of the operations."""
-        revision = self.revision_of(query.filter)
-        return self._bodies.get(query, revision) or self._make(
-            query, revision, self._matching(query.filter), query.limit, query.after
-        )
+    def page_of_workers(self, query: WorkersQuery) -> Page[WorkerRow]:
+        """A page of the workers, whatever the query's filter looks for."""
+        return page_of([self._sorted_workers], limit=query.limit, after=query.after)
+
+    def page_of_operations(self, query: OperationsQuery) -> Page[OperationRow]:
+        """A page of the operations; of the query's filter only stage and worker count."""
+        wanted, limit, after = query.filter, query.limit, query.after
+        if wanted.worker_id is None:
+            return page_of(self._stages(wanted), limit=limit, after=after)
+        of_worker = self._by_worker.get(wanted.worker_id)
+        if of_worker is None:
+            return Page((), "", 0)
+        if wanted.stages is None:
+            return page_of([of_worker], limit=limit, after=after)
+        return page([row for row in of_worker.rows() if row.stage in wanted.stages], _key, limit=limit, after=after)
+
+    def workers(self) -> list[WorkerRow]:
+        """All, in order."""
+        return self._sorted_workers.rows()
+
+    def operations(self, wanted: OperationFilter) -> list[OperationRow]:
+        """At least all that the filter lets through, in order."""
+        if wanted.worker_id is not None:
+            of_worker = self._by_worker.get(wanted.worker_id)
+            return of_worker.rows() if of_worker is not None else []
+        return [row for rows in self._stages(wanted) for row in rows.rows()]
+
+    def keep(self, query: WorkersQuery | OperationsQuery, revision: int, found: Page[_AnyRow]) -> ListBody:
+        """The answer with a page, kept for as long as the revision is the last one."""
+        body = ListBody(json_list(row.json for row in found.rows), found.total, found.next_token)
+        self.bodies.put(query, revision, body)
+        return body
 
     def revision_of(self, wanted: OperationFilter) -> int:
         """The number of the last revision that may have changed the answer; it never goes back."""
@@ -191,29 +199,6 @@ class Replica:
             return max((self._by_stage[stage].revision for stage in wanted.stages), default=0)
         return self.operations_revision
 
-    def _matching(self, wanted: OperationFilter) -> list[OperationRow]:
-        if wanted.worker_id is not None:
-            of_worker = self._by_worker.get(wanted.worker_id)
-            rows = of_worker.rows() if of_worker is not None else []
-            return rows if wanted.stages is None else [row for row in rows if wanted.matches(row)]
-        if wanted.stages is not None:
-            # Lists of stages, one behind the other, are in order: the stage is what a key begins with.
-            return [row for stage in STAGES if stage in wanted.stages for row in self._by_stage[stage].rows()]
-        revision, rows = self._all
-        if revision != self.operations_revision:
-            rows = [row for stage in STAGES for row in self._by_stage[stage].rows()]
-            self._all = (self.operations_revision, rows)
-        return rows
-
-    def _make(
-        self,
-        query: WorkersQuery | OperationsQuery,
-        revision: int,
-        rows: list[_AnyRow],
-        limit: int,
-        after: OrderKey | None,
-    ) -> ListBody:
-        found = page(rows, _key, limit=limit, after=after)
-        body = ListBody(json_list(row.json for row in found.rows), found.total, found.next_token)
-        self._bodies.put(query, revision, body)
-        return body
+    def _stages(self, wanted: OperationFilter) -> list[SortedRows[OperationRow]]:
+        """Lists of stages; one behind the other they are in order: the stage is what a key begins with."""
+        return [self._by_stage[stage] for stage in STAGES if wanted.stages is None or stage in wanted.stages]

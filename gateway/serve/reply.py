@@ -18,6 +18,7 @@ from aiohttp.http import HttpVersion11
 #: A peer that takes nothing for so long is disconnected.
 WRITE_LIMIT_S = 60.0
 
+NOT_MODIFIED = 304
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -66,10 +67,10 @@ class Reply(web.StreamResponse):
                 raise ConnectionResetError from error
 
     def _head(self, request: web.BaseRequest) -> bytes:
-        lines = [
-            f"HTTP/1.1 {self.status} {self.reason}",
-            "Content-Type: application/json",
-            f"Content-Length: {len(self._json)}",
+        lines = [f"HTTP/1.1 {self.status} {self.reason}"]
+        if self.status != NOT_MODIFIED:
+            lines += ("Content-Type: application/json", f"Content-Length: {len(self._json)}")
+        lines += [
             # It is true now; whoever wants it again asks again.
             "Cache-Control: no-cache",
             f"Date: {_date()}",

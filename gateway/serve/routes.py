@@ -5,20 +5,24 @@ The seven routes of monitoring-api.md, and /livez and /readyz for whoever keeps 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from urllib.parse import urlencode
+import time
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
+from aiohttp.hdrs import ACCEPT_ENCODING, IF_NONE_MATCH
 
-from gateway.serve.bodies import ListBody
+from gateway.serve.asked import Asked
+from gateway.serve.details import Details
+from gateway.serve.lists import Lists
 from gateway.serve.overview import Overview, nothing_known
-from gateway.serve.parameters import PAGE_TOKEN, no_parameters, operations_query, workers_query
+from gateway.serve.parameters import is_full, no_parameters
 from gateway.serve.problems import ProblemError, not_found, not_ready, quoted
 from gateway.serve.replica import Replica
-from gateway.serve.reply import Reply
+from gateway.serve.reply import NOT_MODIFIED, Reply
 from gateway.serve.shape import ProbeJson, to_json
-from gateway.serve.target import Target, parse_target
+from gateway.serve.target import parse_target
 from gateway.serve.upstream import Upstream
+from gateway.serve.validators import body_tag, has_already
 
 _METHODS = ("GET", "HEAD")
 
@@ -29,11 +33,14 @@ _READY = to_json(ProbeJson("ready"))
 class Routes:
     """All addresses of the HTTP side."""
 
-    def __init__(self, upstream: Upstream, overview: Overview) -> None:
+    def __init__(self, upstream: Upstream, overview: Overview, *, now: Callable[[], float] = time.time) -> None:
+        """Args: who is followed; what renders the documents; the wall clock, in Unix seconds."""
         self._upstream = upstream
         self._overview = overview
+        self._details = Details(upstream)
+        self._lists = Lists(upstream, self._details, now)
         #: {path: handler}
-        self._at: dict[str, Callable[[Target], Awaitable[Reply]]] = {
+        self._at: dict[str, Callable[[Asked], Awaitable[Reply]]] = {
             "/api/v1/workers": self._workers,
             "/api/v1/operations": self._operations,
             "/api/v1/scheduler/status": self._status,
@@ -43,7 +50,7 @@ class Routes:
             "/readyz": self._readyz,
         }
         #: {beginning of a path: handler of what comes behind it, which is not empty and may contain slashes}
-        self._below: dict[str, Callable[[Target, str], Awaitable[Reply]]] = {
+        self._below: dict[str, Callable[[Asked, str], Awaitable[Reply]]] = {
             "/api/v1/workers/": self._worker,
             "/api/v1/operations/": self._operation,
         }
@@ -55,60 +62,58 @@ class Routes:
             ProblemError: 400, 404, 405 or 503.
         """
         target = parse_target(request.raw_path)
+        headers = request.headers
+        asked = Asked(target, headers.get(ACCEPT_ENCODING, ""), headers.get(IF_NONE_MATCH))
         at = self._at.get(target.path)
         if at is not None:
             _check_method(request.method)
-            return await at(target)
+            return await at(asked)
         for beginning, below in self._below.items():
             rest = target.path.removeprefix(beginning)
             if rest and rest != target.path:
                 _check_method(request.method)
-                return await below(target, rest)
+                return await below(asked, rest)
         raise not_found(f"Path {quoted(target.path)}")
 
-    async def _workers(self, target: Target) -> Reply:
-        body = self._replica().list_workers(workers_query(target))
-        return self._list(target, body)
+    async def _workers(self, asked: Asked) -> Reply:
+        return await self._lists.workers(asked, self._replica())
 
-    async def _worker(self, target: Target, id_: str) -> Reply:
-        no_parameters(target)
-        body = self._replica().worker(id_)
-        if body is None:
-            raise not_found(f"Worker {quoted(id_)}")
-        return self._fresh_or_aged(body)
+    async def _worker(self, asked: Asked, id_: str) -> Reply:
+        full = is_full(asked.target)
+        row = self._replica().worker(id_)
+        found = await self._details.workers([row]) if row is not None and full else [row.json] if row is not None else []
+        return self._entity(asked, found, f"Worker {quoted(id_)}")
 
-    async def _operations(self, target: Target) -> Reply:
-        body = self._replica().list_operations(operations_query(target))
-        return self._list(target, body)
+    async def _operations(self, asked: Asked) -> Reply:
+        return await self._lists.operations(asked, self._replica())
 
-    async def _operation(self, target: Target, id_: str) -> Reply:
-        no_parameters(target)
-        body = self._replica().operation(id_)
-        if body is None:
-            raise not_found(f"Operation {quoted(id_)}")
-        return self._fresh_or_aged(body)
+    async def _operation(self, asked: Asked, id_: str) -> Reply:
+        full = is_full(asked.target)
+        row = self._replica().operation(id_)
+        found = await self._details.operations([row]) if row is not None and full else [row.json] if row is not None else []
+        return self._entity(asked, found, f"Operation {quoted(id_)}")
 
-    async def _status(self, target: Target) -> Reply:
-        no_parameters(target)
+    async def _status(self, asked: Asked) -> Reply:
+        no_parameters(asked.target)
         body = self._overview.status(self._replica().scheduler)
         return self._fresh_or_aged(body)
 
-    async def _metrics(self, target: Target) -> Reply:
-        no_parameters(target)
+    async def _metrics(self, asked: Asked) -> Reply:
+        no_parameters(asked.target)
         body = self._overview.metrics(self._replica().scheduler)
         return self._fresh_or_aged(body)
 
-    async def _health(self, target: Target) -> Reply:
-        no_parameters(target)
+    async def _health(self, asked: Asked) -> Reply:
+        no_parameters(asked.target)
         usable, body = self._overview.health()
         return Reply(body, status=200 if usable else 503)
 
-    async def _livez(self, target: Target) -> Reply:
-        no_parameters(target)
+    async def _livez(self, asked: Asked) -> Reply:
+        no_parameters(asked.target)
         return Reply(_ALIVE)
 
-    async def _readyz(self, target: Target) -> Reply:
-        no_parameters(target)
+    async def _readyz(self, asked: Asked) -> Reply:
+        no_parameters(asked.target)
         self._replica()
         return Reply(_READY)
 
@@ -118,19 +123,18 @@ class Routes:
             raise not_ready(nothing_known(self._upstream))
         return replica
 
-    def _list(self, target: Target, body: ListBody) -> Reply:
-        reply = self._fresh_or_aged(body.json)
-        reply.headers["X-Total-Count"] = str(body.total)
-        if body.next_token:
-            kept = [(name, value) for name, value in target.parameters if name != PAGE_TOKEN]
-            # A reference without host: it holds behind any proxy (RFC 8288 section 3.1 allows it).
-            reply.headers["Link"] = f'<{target.path}?{urlencode([*kept, (PAGE_TOKEN, body.next_token)])}>; rel="next"'
+    def _entity(self, asked: Asked, found: Sequence[bytes], what: str) -> Reply:
+        """One entity; it is too small to be compressed."""
+        if not found:
+            raise not_found(what)
+        tag = body_tag(found[0])
+        is_known = has_already(asked.if_none_match, tag)
+        reply = self._fresh_or_aged(b"", NOT_MODIFIED) if is_known else self._fresh_or_aged(found[0])
+        reply.headers["ETag"] = tag
         return reply
 
-    def _fresh_or_aged(self, body: bytes) -> Reply:
-        """While upstream is away, `Age` says how old the last state is."""
-        upstream = self._upstream
-        return Reply(body, headers={"Age": str(int(upstream.silence_s()))} if upstream.is_away else None)
+    def _fresh_or_aged(self, body: bytes, status: int = 200) -> Reply:
+        return Reply(body, status=status, headers=self._upstream.age_header())
 
 
 def _check_method(method: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import tempfile
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -54,6 +55,7 @@ class Simulation:
         self._listens = [listen, worker_listen]
         self._directory = tempfile.TemporaryDirectory(prefix="nativelink-simulation-")
         self._process: _Process | None = None
+        self._starts = 0
         self._peers = contextlib.AsyncExitStack()
 
     @property
@@ -101,7 +103,12 @@ class Simulation:
         """
         if self._process is not None:
             raise RuntimeError("the simulated scheduler is running already")
-        process = _Process(self.settings, self.cas, Path(self._directory.name) / "grpc.sock")
+        seed = self.settings.seed
+        if seed is not None:
+            # A scheduler that begins anew gives out other ids than the one before.
+            seed += self._starts
+        self._starts += 1
+        process = _Process(dataclasses.replace(self.settings, seed=seed), self.cas, Path(self._directory.name) / "grpc.sock")
         try:
             await process.start(self._listens)
         except BaseException:

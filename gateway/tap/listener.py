@@ -16,9 +16,12 @@ from typing import Any, cast
 from gateway.config.types import Address, Tap
 from gateway.tap.connection import ConnectionDecoder
 from gateway.tap.dial import DialError, dial
+from gateway.tap.encryption import HandshakeError
+from gateway.tap.handshake import Ends, TapTls
 from gateway.tap.intake import Intake
 from gateway.tap.moving import Moving, MovingSide
-from gateway.tap.records import BY_TAP
+from gateway.tap.records import BY_CLIENT, BY_TAP
+from gateway.tap.room import Room, connections_that_fit
 from gateway.tap.splice import Splice, prepare, reset
 
 _log = logging.getLogger(__name__)
@@ -34,15 +37,28 @@ _PAUSE_S = 0.1
 class TapListener:
     """Accepts on a socket that listens; the socket is the caller's."""
 
-    def __init__(self, tap: Tap, sock: socket.socket, intake: Intake, decoder: Callable[[str, str], ConnectionDecoder]) -> None:
-        """`decoder` makes one for a listener's name and a peer."""
+    def __init__(
+        self,
+        tap: Tap,
+        sock: socket.socket,
+        intake: Intake,
+        decoder: Callable[[str, str], ConnectionDecoder],
+        tls: TapTls | None = None,
+        room: Room | None = None,
+    ) -> None:
+        """`decoder` makes one for a listener's name and a peer. Without `tls` both sides are plaintext; `room` may be shared."""
         self._tap = tap
+        self._room = room or Room(connections_that_fit())
+        #: Accepting waits for room, which was said.
+        self._is_full = False
+        self._stopped = False
+        self._tls = tls
         self._sock = sock
         self._intake = intake
         self._decoder = decoder
         self._loop = asyncio.get_running_loop()
-        #: By task: what is dialled for.
-        self._dials: dict[asyncio.Task[None], tuple[socket.socket, ConnectionDecoder]] = {}
+        #: By task: what is dialled for; None: it has become a splice.
+        self._dials: dict[asyncio.Task[bool], tuple[socket.socket, ConnectionDecoder] | None] = {}
         self._splices: set[Splice] = set()
         self._adoptions: set[asyncio.Task[None]] = set()
         self._handle: asyncio.Handle | None = None
@@ -53,6 +69,8 @@ class TapListener:
 
     def start(self) -> None:
         """Accepts from now on."""
+        if self._stopped:
+            return
         self._sock.setblocking(False)
         if self._letting_go is None:
             self._let_go()
@@ -60,6 +78,7 @@ class TapListener:
 
     async def stop(self, within_s: float) -> None:
         """Accepts nothing more and ends what is open: what was told is delivered, for so long, then FIN."""
+        self._stopped = True
         self._loop.remove_reader(self._sock.fileno())
         for handle in (self._handle, self._letting_go):
             if handle is not None:
@@ -87,14 +106,31 @@ class TapListener:
 
     def _accept(self) -> None:
         for _ in range(_ACCEPTS):
+            if not self._room.enter():
+                self._wait_for_room()
+                return
             try:
                 sock, peer = self._sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                self._room.leave()
                 return
             except OSError as error:
+                self._room.leave()
                 self._pause(error)
                 return
             self._accepted(sock, peer)
+
+    def _wait_for_room(self) -> None:
+        self._loop.remove_reader(self._sock.fileno())
+        self._room.wait(self.start)
+        if not self._is_full:
+            self._is_full = True
+            _log.error(
+                "tap %s accepts nothing until a connection ends: %d are open, as many as its open files allow. Raise the limit "
+                "(ulimit -n, LimitNOFILE= of the unit, --ulimit nofile= of the container)",
+                self._tap.name,
+                self._room.used,
+            )
 
     def _pause(self, error: OSError) -> None:
         _log.error("tap %s accepts nothing for the moment: %s", self._tap.name, error.strerror or error)
@@ -104,6 +140,8 @@ class TapListener:
     def _accepted(self, sock: socket.socket, peer: Any) -> None:
         decoder = self._decoder(self._tap.name, str(Address(peer[0], peer[1])))
         self._intake.happened(decoder.opened)
+        if self._room.used <= self._room.limit // 2:
+            self._is_full = False
         self._dial(sock, decoder)
 
     def _dial(self, sock: socket.socket, decoder: ConnectionDecoder) -> None:
@@ -111,11 +149,16 @@ class TapListener:
         self._dials[task] = sock, decoder
         task.add_done_callback(self._dialled)
 
-    def _dialled(self, task: asyncio.Task[None]) -> None:
-        self._dials.pop(task, None)
+    def _dialled(self, task: asyncio.Task[bool]) -> None:
+        del self._dials[task]
+        if task.cancelled() or not task.result():
+            self._room.leave()
 
-    async def _connect(self, sock: socket.socket, decoder: ConnectionDecoder) -> None:
-        """Dials for an accepted connection. Until upstream is there the client's bytes wait in its socket: bounded."""
+    async def _connect(self, sock: socket.socket, decoder: ConnectionDecoder) -> bool:
+        """Dials for an accepted connection; whether that became a splice, which ends by itself.
+
+        Until upstream is there the client's bytes wait in its socket: bounded.
+        """
         try:
             prepare(sock)
             upstream = await dial(self._tap.upstream, self._tap.dial_timeout_s)
@@ -123,55 +166,88 @@ class TapListener:
             self._refused(decoder, str(error))
             reset(sock)
             self._intake.happened(lambda now: decoder.closed(now, BY_TAP, reset=True))
-            return
+            return False
         except (OSError, asyncio.CancelledError):
             # The client is gone already, or the tap stops.
             sock.close()
             self._intake.happened(lambda now: decoder.closed(now, BY_TAP, reset=False))
-            return
-        self._answered()
+            return False
+        try:
+            client_tls, upstream_tls = await self._agree(sock, upstream, decoder)
+        except HandshakeError as error:
+            if error.is_upstream:
+                self._refused(decoder, str(error))
+            by, with_reset = BY_CLIENT if error.is_peers_end else BY_TAP, error.is_upstream
+            self._intake.happened(lambda now: decoder.closed(now, by, reset=with_reset))
+            return False
+        except (OSError, asyncio.CancelledError):
+            self._intake.happened(lambda now: decoder.closed(now, BY_TAP, reset=False))
+            return False
+        if upstream_tls is None:
+            self._answered()
         splice = Splice(decoder, self._intake, self._splice_over)
         self._splices.add(splice)
-        self._dials.pop(cast("asyncio.Task[None]", asyncio.current_task()), None)
+        self._dials[cast("asyncio.Task[bool]", asyncio.current_task())] = None
         try:
-            await self._loop.create_connection(lambda: splice.upstream, sock=upstream)
-            await self._loop.connect_accepted_socket(lambda: splice.client, sock=sock)
+            if upstream_tls is None:
+                await self._loop.create_connection(lambda: splice.upstream, sock=upstream)
+            else:
+                upstream_tls.attach(splice.upstream)
+            if client_tls is None:
+                await self._loop.connect_accepted_socket(lambda: splice.client, sock=sock)
+            else:
+                client_tls.attach(splice.client)
         except (OSError, asyncio.CancelledError):
             if splice.upstream.transport is None:
                 upstream.close()
                 splice.side_gone()
             if splice.client.transport is None:
+                if client_tls is not None:
+                    client_tls.abort()
                 sock.close()
                 splice.unmet()
+        return True
+
+    async def _agree(self, sock: socket.socket, upstream: socket.socket, decoder: ConnectionDecoder) -> Ends:
+        """TLS on the sides that have it."""
+        if self._tls is None:
+            return None, None
+        return await self._tls.agree(sock, upstream, decoder.peer, self._answered, lambda reason: self._refused(decoder, reason))
+
+    @property
+    def _can_move(self) -> bool:
+        """TLS cannot: what it knows is OpenSSL's."""
+        return self._tap.tls is None and self._tap.upstream_tls is None
 
     @property
     def is_settled(self) -> bool:
-        """No connection is between two states."""
-        return all(splice.is_settled for splice in self._splices)
+        """No connection is between two states, of those that can move."""
+        return not self._can_move or all(splice.is_settled for splice in self._splices)
 
     @property
     def is_dialling(self) -> bool:
-        """For any connection."""
-        return bool(self._dials)
+        """For any connection that can move."""
+        return self._can_move and any(each is not None for each in self._dials.values())
 
     @property
     def decoders(self) -> list[ConnectionDecoder]:
         """Of its connections."""
-        return [*(splice.decoder for splice in self._splices), *(decoder for _, decoder in self._dials.values())]
+        return [*(splice.decoder for splice in self._splices), *(each[1] for each in self._dials.values() if each is not None)]
 
     def moving(self) -> list[Moving]:
-        """Its connections, settled, as another process needs them to go on with them; those with TLS cannot move."""
-        if self._tap.tls or self._tap.upstream_tls:
+        """Its connections, settled, as another process needs them to go on with them, as far as they can move."""
+        if not self._can_move:
             return []
         dialling = [
             Moving.of(decoder, MovingSide(descriptor=sock.fileno()), None)
-            for sock, decoder in self._dials.values()
+            for sock, decoder in filter(None, self._dials.values())
             if sock.fileno() >= 0
         ]
         return [*(splice.moving() for splice in self._splices), *dialling]
 
     def go_on(self, moved: Moving, decoder: ConnectionDecoder, socks: Sequence[socket.socket]) -> None:
         """Goes on with another process's connection; `socks` are those of `moved.sides`."""
+        self._room.admit()
         if moved.upstream is None:
             self._dial(socks[0], decoder)
         else:
@@ -208,6 +284,7 @@ class TapListener:
     def _splice_over(self, splice: Splice) -> None:
         self._splices.discard(splice)
         self._over.set()
+        self._room.leave()
 
     def _refused(self, decoder: ConnectionDecoder, reason: str) -> None:
         self._intake.happened(lambda now: decoder.refused(now, reason))

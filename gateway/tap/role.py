@@ -18,12 +18,14 @@ from gateway.errors import StartError
 from gateway.tap.handover.giving import Giver, Running
 from gateway.tap.handover.messages import PROTOCOL, Hello, taps_of
 from gateway.tap.handover.taking import Taken, take
+from gateway.tap.handshake import TapTls, certificates, keep_current
 from gateway.tap.intake import Intake
 from gateway.tap.journal import Journal
 from gateway.tap.link import Link
 from gateway.tap.listener import TapListener
 from gateway.tap.records import Listener, ProcessTotals
 from gateway.tap.ring import Ring
+from gateway.tap.room import Room, connections_that_fit
 from gateway.tap.snapshot import layout
 
 _log = logging.getLogger(__name__)
@@ -38,8 +40,9 @@ def bind(config: Config) -> dict[str, socket.socket]:
     """Binds every tap's listener and listens: name -> socket. The sockets are the caller's, who gives them to `run`.
 
     Raises:
-        StartError: An address cannot be had; none is bound then.
+        StartError: An address cannot be had, or a certificate not used; none is bound then.
     """
+    certificates(config.taps)
     bound: dict[str, socket.socket] = {}
     try:
         for tap in config.taps:
@@ -104,13 +107,15 @@ async def run(
         upgrade: What there is besides an ordinary life.
 
     Raises:
-        StartError: The record link cannot be made, or nothing is taken over.
+        StartError: The record link cannot be made, a certificate not used, or nothing is taken over.
     """
     hello = Hello(PROTOCOL, __version__, layout(), upgrade.supervised, taps_of(config))
+    tls = certificates(config.taps)
     taken = take(config.handover_sockets[0], hello, config.tap) if upgrade.take_over else None
-    running = _assemble(config, hello, listeners or (taken.listeners if taken else {}), taken)
+    running = _assemble(config, hello, listeners or (taken.listeners if taken else {}), tls, taken)
     taps, link, intake = running.taps, running.link, running.intake
     giver = Giver(config.handover_sockets[0], running, upgrade.leave)
+    keeping = asyncio.create_task(keep_current(list(tls.values())), name="certificates")
     try:
         if taken is None:
             await link.start()
@@ -129,6 +134,7 @@ async def run(
     finally:
         await giver.stop()
         intake.delays.stop()
+        keeping.cancel()
         await asyncio.gather(*(each.stop(_STOP_S) for each in taps.values()))
         intake.drain(_STOP_S)
         await link.stop(_STOP_S)
@@ -136,7 +142,9 @@ async def run(
             sock.close()
 
 
-def _assemble(config: Config, hello: Hello, listeners: Mapping[str, socket.socket], taken: Taken | None) -> Running:
+def _assemble(
+    config: Config, hello: Hello, listeners: Mapping[str, socket.socket], tls: Mapping[str, TapTls], taken: Taken | None
+) -> Running:
     """The parts, which go on with the run that was taken over if there is one."""
     if taken is not None and taken.run is not None:
         snapshot, ring = taken.run
@@ -151,7 +159,10 @@ def _assemble(config: Config, hello: Hello, listeners: Mapping[str, socket.socke
     if snapshot is not None:
         link.gaps = snapshot.gaps
         intake.delays.resume(*snapshot.delays)
-    taps = {tap.name: TapListener(tap, listeners[tap.name], intake, journal.accepted) for tap in config.taps}
+    room = Room(connections_that_fit())
+    taps = {
+        tap.name: TapListener(tap, listeners[tap.name], intake, journal.accepted, tls.get(tap.name), room) for tap in config.taps
+    }
     return Running(hello, journal, intake, link, taps, listeners)
 
 

@@ -16,6 +16,7 @@ from time import monotonic_ns
 from typing import cast
 
 from gateway.tap.connection import ConnectionDecoder
+from gateway.tap.encryption import Encryption
 from gateway.tap.intake import Intake
 from gateway.tap.moving import Moving, MovingSide
 from gateway.tap.records import BY_CLIENT, BY_TAP, BY_UPSTREAM, TO_CLIENT, TO_SERVER
@@ -32,7 +33,11 @@ _MAY_TALK = frozenset({1, 8})
 
 
 def prepare(sock: socket.socket) -> None:
-    """Sets what both sides of a splice have: a peer that vanished without FIN is noticed after two minutes of silence."""
+    """Sets what both sides of a splice have: a peer that vanished without FIN is noticed after two minutes of silence.
+
+    One that owes acknowledgements is noticed by the system's retries (tcp_retries2, a quarter of an hour). TCP_USER_TIMEOUT would
+    make that shorter, and end as well who is alive and has stopped reading, which no tap may do.
+    """
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -128,7 +133,7 @@ class _Side(asyncio.Protocol):
                 self._early = b""
                 self.transport.resume_reading()
             if self.finished and not has_said_end(transport.get_extra_info("socket")):
-                transport.write_eof()
+                self._pass_end(transport)
 
     def data_received(self, data: bytes) -> None:
         began = monotonic_ns()
@@ -158,12 +163,19 @@ class _Side(asyncio.Protocol):
         self._intake.happened(lambda now: decoder.eof(now, direction))
         other = self.other
         if other.transport is not None and not other.transport.is_closing():
-            other.transport.write_eof()
+            self._pass_end(other.transport)
             if other.finished:
                 # Both have said everything: each is closed when it has taken what it was told.
                 other.end(with_reset=False)
                 self.end(with_reset=False)
         return True
+
+    def _pass_end(self, to: asyncio.Transport) -> None:
+        """An end that TLS did not vouch for is passed on as such where that can be told."""
+        if isinstance(to, Encryption) and isinstance(self.transport, Encryption) and self.transport.is_truncated:
+            to.write_fin()
+        else:
+            to.write_eof()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.gone = True

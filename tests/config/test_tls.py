@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+
 from gateway.config.types import DialTls, ListenerTls
 from tests.config.files import loaded, problems, tap
 
@@ -27,6 +29,18 @@ def test_what_is_dialled_may_say_nothing_and_of_a_certificate_both_halves(tmp_pa
     assert problems(tmp_path, {"gateway": {"taps": [tap(upstream_tls={"cert_file": "/c"}, trust_all_peers=True)]}}) == [
         "gateway.taps[0].upstream_tls.key_file: missing: the PEM file of cert_file's private key"
     ]
+
+
+def test_files_are_found_from_where_the_command_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (relative,) = loaded(tmp_path, {"gateway": {"taps": [tap(upstream_tls={"ca_file": "tls/ca.pem"})]}}).taps
+    assert relative.upstream_tls == DialTls(tmp_path / "tls" / "ca.pem")
+
+
+def test_a_cas_that_has_tls_is_not_read_unless_that_is_said(tmp_path: Path) -> None:
+    """Without `cas` it is where clients execute, and that is dialled in plaintext."""
+    assert loaded(tmp_path, {"gateway": {"taps": [tap()]}}).cas is not None
+    assert loaded(tmp_path, {"gateway": {"taps": [tap(upstream_tls={})]}}).cas is None
 
 
 def test_our_certificate_is_not_everybodys_unless_that_is_meant(tmp_path: Path) -> None:

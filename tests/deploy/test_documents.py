@@ -51,8 +51,17 @@ def test_the_readmes_command_lines_parse() -> None:
         assert parse(shlex.split(line)[1:]).command
 
 
+def test_the_readmes_example_of_tls_is_a_configuration_with_certificates_on_both_sides(tmp_path: Path) -> None:
+    (tmp_path / "gateway.json5").write_text(blocks("json5")[1])
+    (tap,) = load_config(tmp_path / "gateway.json5", environment={"HOME": "/home/somebody"}).taps
+    assert tap.tls is not None
+    assert tap.upstream_tls is not None
+    assert tap.tls.client_ca_file is not None
+    assert tap.upstream_tls.cert_file is not None
+
+
 def test_the_readmes_configuration_is_the_default(tmp_path: Path) -> None:
-    (block,) = blocks("json5")
+    block = blocks("json5")[0]
     file = tmp_path / "gateway.json5"
     file.write_text(block)
     environment = {"HOME": "/home/somebody"}

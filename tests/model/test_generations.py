@@ -194,6 +194,19 @@ def test_exhausted_retries_that_nobody_heard_of_end_who_came_just_before(scene: 
     assert (scene.stages, scene.operation("c1").operation_id) == (["Completed"], "op1")
 
 
+def test_exhausted_retries_whose_clients_had_all_left_end_nobody_who_came_later(scene: Scene) -> None:
+    scene.execute(1, key(), EXECUTING)
+    for _ in range(3):
+        scene.assign("op1", key(), queued_at=7)
+        scene.report("op1", Outcome(status_code=13, internal_error=True))
+    scene.leave(1)
+    scene.wait(1)
+    scene.execute(2, key(), EXECUTING)
+    scene.assign("op2", key(), queued_at=9)
+    scene.done(2, Outcome(status_code=13))
+    assert (scene.stages, scene.operation("c2").operation_id) == (["Completed", "Completed"], "op2")
+
+
 def test_a_run_seen_after_a_result_without_proof_is_still_its_own(scene: Scene) -> None:
     scene.execute(1, key(), EXECUTING)
     scene.done(1, Outcome(status_code=13))

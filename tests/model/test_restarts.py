@@ -1,8 +1,8 @@
 import pytest
 
 from gateway.model import changes, events
-from gateway.model.events import RunEnded
-from tests.model.builders import EXECUTING, RUN, START, Scene, key, ok, stream
+from gateway.model.events import Outcome, RunEnded
+from tests.model.builders import EXECUTING, QUEUED, RUN, START, Scene, error, key, ok, stream
 
 
 @pytest.fixture
@@ -219,3 +219,67 @@ def test_what_is_confirmed_still_stands(scene: Scene) -> None:
 def test_a_disconnect_to_nobody_is_none(scene: Scene) -> None:
     scene.evict("unheard-of")
     assert (restarts(scene), scene.anomaly_kinds()) == (0, [])
+
+
+def test_what_a_scheduler_that_stops_still_tells_its_clients_is_void_once_it_is_gone(scene: Scene) -> None:
+    for worker in ("w1", "w2"):
+        scene.evict(worker)
+    assert (scene.stages, restarts(scene)) == ([], 1)
+    up_since = scene.model.up_since
+    scene.update(1, QUEUED)
+    scene.end("w1")
+    scene.close(101, by_upstream=True)
+    assert scene.stages == ["Queued"]
+    scene.leave(1)
+    scene.end("w2")
+    scene.close(102, by_upstream=True)
+    scene.close(1, by_upstream=True)
+    assert (scene.stages, restarts(scene), scene.model.up_since) == ([], 1, up_since)
+
+
+def exhaust(scene: Scene, operation: str) -> None:
+    """Two attempts have failed, and the third is under way."""
+    for _ in range(2):
+        scene.report(operation, error())
+        scene.assign(operation, key(), queued_at=7)
+
+
+def test_a_last_attempt_that_the_restart_ended_completed_nothing() -> None:
+    scene = Scene(worker_timeout_s=5, max_job_retries=2)
+    scene.connect("w1", connection=101)
+    scene.execute(1, key(), EXECUTING)
+    scene.assign("op1", key(), queued_at=7)
+    exhaust(scene, "op1")
+    scene.end("w1")
+    scene.close(101, by_upstream=True)
+    scene.leave(1)
+    assert scene.stages == ["Completed"]
+    scene.close(1, by_upstream=True)
+    scene.refuse()
+    assert (scene.stages, restarts(scene)) == ([], 1)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_what_was_over_before_stays_and_takes_nothing_of_what_comes_after(told: bool) -> None:
+    scene = Scene(worker_timeout_s=5, max_job_retries=2)
+    scene.connect("w1", connection=101)
+    scene.execute(1, key(), EXECUTING)
+    scene.assign("op1", key(), queued_at=7)
+    exhaust(scene, "op1")
+    scene.report("op1", error())
+    if told:
+        scene.done(1, Outcome(status_code=13))
+    scene.leave(1)
+    scene.wait(1 if told else 3)
+    scene.end("w1")
+    scene.close(101, by_upstream=True)
+    scene.close(1, by_upstream=True)
+    scene.refuse()
+    assert (scene.stages, restarts(scene)) == (["Completed"], 1)
+    scene.connect("w2", connection=102)
+    scene.execute(2, key(), EXECUTING)
+    scene.assign("op2", key(), worker="w2", queued_at=9)
+    scene.end("w2")
+    scene.done(2, Outcome(status_code=13))
+    assert sorted(scene.stages) == ["Completed", "Completed"]
+    assert scene.operation("c2").operation_id == "op2"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from gateway.config.types import Address, Carries, Tap
+from gateway.config.types import Address, Carries, Config, DialTls, ListenerTls, Tap
 from gateway.observe.health import LinkState, ModelState, assess, describe_taps
 from gateway.observe.taps import ListenerState, Refusals, TapRun
 from gateway.pb import introspection_pb2 as pb
@@ -71,7 +75,7 @@ def test_blind_connections_are_named_with_what_helps() -> None:
     assert health.status == pb.Health.DEGRADED
     tls, hpack, overloaded = health.reasons
     assert "2 open connections (TLS)" in tls
-    assert "without TLS" in tls
+    assert "gateway.taps[].tls" in tls
     assert "1 open connection (HPACK: index 99)" in hpack
     assert "more CPU" in overloaded
 
@@ -104,6 +108,50 @@ def test_a_tap_without_connections_names_the_setting_and_the_address() -> None:
     assert "remote_executor=grpc://127.0.0.1:7" in both
     assert "worker_api_endpoint.uri: grpc://127.0.0.1:7" in both
     assert "http://127.0.0.1:8" in admin
+
+
+def _with_tls(**changes: Any) -> Config:
+    """Taps of a file with TLS on both sides."""
+    own = config()
+    listener, dial = ListenerTls(Path("/c"), Path("/k")), DialTls(cert_file=Path("/c"), key_file=Path("/k"))
+    return replace(own, taps=tuple(replace(tap, tls=listener, upstream_tls=dial, **changes) for tap in own.taps))
+
+
+def test_a_tap_with_tls_is_advised_as_such() -> None:
+    nobody = tap_pb2.ListenerTotals()
+    state = run(
+        execution=ListenerState("execution", "127.0.0.1:1", "up:1", ("execution",), totals=nobody),
+        workers=ListenerState("workers", "127.0.0.1:2", "up:2", ("worker_api", "admin"), totals=nobody),
+        elsewhere=ListenerState("elsewhere", "127.0.0.1:3", "up:3", ("execution",), totals=nobody),
+    )
+    execution, workers, elsewhere = assess(_with_tls(), fresh(state), WELL).notes
+    assert "--remote_executor=grpcs://127.0.0.1:1" in execution
+    assert "worker_api_endpoint.uri: grpcs://127.0.0.1:2 (and tls_config beside it)" in workers
+    assert "--remote_executor=grpc://127.0.0.1:3" in elsewhere
+    state = run(workers=ListenerState("workers", "127.0.0.1:2", "up:2", ("admin",), totals=nobody))
+    assert "https://127.0.0.1:2" in assess(_with_tls(), fresh(state), WELL).notes[0]
+
+
+def test_a_refusal_of_tls_names_its_settings_too() -> None:
+    state = run()
+    state.listeners["execution"].refusals = Refusals(EPOCH, EPOCH, "its certificate is not accepted: self-signed certificate")
+    (reason,) = assess(_with_tls(), fresh(state), WELL).reasons
+    assert reason.endswith(
+        "(its certificate is not accepted: self-signed certificate): start NativeLink, or correct "
+        "gateway.taps[].upstream and upstream_tls of this tap."
+    )
+
+
+def test_a_tap_that_lends_its_certificate_to_everyone_is_a_note() -> None:
+    assert not assess(_with_tls(), fresh(), WELL).notes
+    assert not assess(replace(config(), taps=(replace(config().taps[1], trust_all_peers=True),)), fresh(), WELL).notes[1:]
+    health = assess(_with_tls(trust_all_peers=True), fresh(), WELL)
+    assert health.status == pb.Health.HEALTHY
+    assert [note.partition(":")[0] for note in health.notes] == [
+        "Tap 'execution' trusts all peers",
+        "Tap 'workers' trusts all peers",
+    ]
+    assert "everyone who reaches 127.0.0.1:50151 speaks to NativeLink with the gateway's certificate" in health.notes[0]
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def parse(response: bytes) -> Answer:
     status_line, *lines = head.decode().split("\r\n")
     headers = dict(line.split(": ", 1) for line in lines)
     assert len(headers) == len(lines), "a header came twice"
-    assert len(body) in {0, int(headers["Content-Length"])}
+    assert len(body) in {0, int(headers.get("Content-Length", 0))}
     return Answer(int(status_line.split(" ")[1]), headers, body)
 
 

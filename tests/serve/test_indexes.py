@@ -1,4 +1,11 @@
-from gateway.serve.indexes import Ids, SortedRows
+from operator import attrgetter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.query.order import OrderKey
+from gateway.query.page import page
+from gateway.serve.indexes import Ids, SortedRows, page_of
 from gateway.serve.rows import WorkerRow
 
 
@@ -13,39 +20,31 @@ def test_rows_are_in_order_whatever_came_and_went_in_between() -> None:
     rows.add(second, 2)
     assert rows.rows() == [second, first]
     rows.add(third, 3)
-    rows.remove(2, 4)
+    rows.remove(second, 4)
     assert rows.rows() == [third, first]
     assert (len(rows), rows.revision) == (2, 4)
 
 
-def test_a_row_in_the_place_of_another_takes_its_own_place_in_the_order() -> None:
-    rows: SortedRows[WorkerRow] = SortedRows(1)
-    for each in (row(1, 1), row(2, 2), row(3, 3)):
-        rows.add(each, 1)
-    assert [each.arrival for each in rows.rows()] == [1, 2, 3]
-    rows.remove(1, 2)
-    rows.add(row(1, 9), 2)
-    rows.remove(1, 3)
-    rows.add(row(1, 8), 3)
-    assert [each.key for each in rows.rows()] == [(2, 2), (3, 3), (8, 1)]
-
-
-def test_a_row_that_nobody_saw_come_and_go_leaves_nothing() -> None:
-    rows: SortedRows[WorkerRow] = SortedRows(1)
-    rows.add(row(1), 1)
-    rows.remove(1, 2)
-    assert rows.rows() == []
-
-
-def test_a_list_that_was_given_out_is_never_edited() -> None:
-    rows: SortedRows[WorkerRow] = SortedRows(1)
-    rows.add(row(1), 1)
-    given = rows.rows()
-    rows.add(row(2), 2)
-    rows.remove(1, 2)
-    rows.rows()
-    assert [each.arrival for each in given] == [1]
-    assert rows.rows() is rows.rows()
+@given(
+    keys=st.lists(st.lists(st.integers(0, 5), max_size=6), max_size=4),
+    limit=st.integers(0, 9),
+    after=st.none() | st.tuples(st.integers(0, 3), st.integers(0, 6), st.integers(0, 30)),
+)
+def test_a_page_of_several_lists_is_that_of_the_one_that_they_are(
+    keys: list[list[int]], limit: int, after: OrderKey | None
+) -> None:
+    lists: list[SortedRows[WorkerRow]] = []
+    whole: list[WorkerRow] = []
+    for number, second in enumerate(keys):
+        rows: SortedRows[WorkerRow] = SortedRows(1)
+        for key in second:
+            whole.append(WorkerRow(len(whole), (number, key, len(whole)), b"{}", ()))
+            rows.add(whole[-1], 1)
+        lists.append(rows)
+    whole.sort(key=attrgetter("key"))
+    expected = page(whole, attrgetter("key"), limit=limit, after=after)
+    found = page_of(lists, limit=limit, after=after)
+    assert (found.rows, found.next_token, found.total) == (expected.rows, expected.next_token, expected.total)
 
 
 def test_an_id_of_several_rows_is_the_last_ones_and_then_the_one_befores() -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+import zstandard
 
 from gateway.config.types import Address, Config, Introspection
 from gateway.pb import introspection_pb2 as pb
+from gateway.serve.encodings import LEAST_BYTES
 from tests.serve.builders import documented_operation, documented_scheduler, documented_worker, operation, properties, worker
 from tests.serve.implementer import Implementer
 from tests.serve.running import Answer, Client, eventually, serving
@@ -277,3 +280,56 @@ async def test_while_upstream_is_away_its_last_state_is_shown_with_its_age(clien
     assert (await client.get("/readyz")).status == 200
     await implementer.start()
     await client.until("/api/v1/workers", lambda answer: "Age" not in answer.headers)
+
+
+async def asked_again(client: Client, address: str, headers: str = "", method: str = "GET") -> tuple[Answer, Answer]:
+    """A first answer, and what a client that kept it gets."""
+    first = await client.get(address, headers=headers)
+    again = await client.get(address, headers=f"{headers}If-None-Match: {first.headers['ETag']}\r\n", method=method)
+    return first, again
+
+
+@pytest.mark.parametrize(
+    "address", ["/api/v1/workers", "/api/v1/operations?limit=2", "/api/v1/workers/worker-123", "/api/v1/operations/op-456"]
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_what_a_client_has_is_not_sent_again(client: Client, address: str, method: str) -> None:
+    first, again = await asked_again(client, address, method=method)
+    assert (again.status, again.body) == (304, b"")
+    assert again.headers["ETag"] == first.headers["ETag"]
+    assert "Content-Length" not in again.headers
+    assert again.headers.get("Vary") == first.headers.get("Vary")
+
+
+async def test_a_change_is_sent(client: Client, implementer: Implementer) -> None:
+    first, _ = await asked_again(client, "/api/v1/workers")
+    implementer.set(workers=[worker(9, "worker-9")])
+    tag = first.headers["ETag"]
+    answer = await client.until("/api/v1/workers", lambda answer: answer.headers["ETag"] != tag)
+    assert b"worker-9" in answer.body
+    assert (await client.get("/api/v1/workers", headers=f"If-None-Match: {tag}\r\n")).status == 200
+
+
+async def test_documents_about_everything_have_no_tag(client: Client) -> None:
+    for address in ("/api/v1/scheduler/status", "/api/v1/scheduler/metrics", "/api/v1/system/health"):
+        assert "ETag" not in (await client.get(address)).headers
+
+
+@pytest.mark.parametrize(("coding", "read"), [("gzip", gzip.decompress), ("zstd", zstandard.ZstdDecompressor().decompress)])
+async def test_a_list_is_compressed_for_who_wants_it_so(client: Client, coding: str, read: Callable[[bytes], bytes]) -> None:
+    address = "/api/v1/operations"
+    plain = await client.get(address)
+    encoded, again = await asked_again(client, address, f"Accept-Encoding: {coding}\r\n")
+    assert len(plain.body) >= LEAST_BYTES
+    assert encoded.headers["Content-Encoding"] == coding
+    assert read(encoded.body) == plain.body
+    assert plain.headers["Vary"] == encoded.headers["Vary"] == "Accept-Encoding"
+    assert plain.headers["ETag"] != encoded.headers["ETag"]
+    assert again.status == 304
+    head = await client.get(address, headers=f"Accept-Encoding: {coding}\r\n", method="HEAD")
+    assert (head.body, head.headers["Content-Length"]) == (b"", str(len(encoded.body)))
+
+
+async def test_what_is_short_is_never_compressed(client: Client) -> None:
+    answer = await client.get("/api/v1/operations?limit=0", headers="Accept-Encoding: gzip\r\n")
+    assert (answer.body, "Content-Encoding" in answer.headers) == (b"[]", False)

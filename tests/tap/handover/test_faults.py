@@ -37,6 +37,13 @@ def faulty(self, kind, *rest):
 Channel.{verb} = faulty"""
 
 
+_FEW_DESCRIPTORS = f"""
+{_TAKING}
+from resource import RLIMIT_NOFILE, setrlimit
+ordinary = taking._take
+taking._take = lambda *arguments: setrlimit(RLIMIT_NOFILE, (40, 40)) or ordinary(*arguments)"""
+
+
 def _at(verb: str, kind: str, what: str, *, before: bool = False, imports: str = _TAKING) -> str:
     return _AT.format(imports=imports, verb=verb, kind=kind, what=what, before=before)
 
@@ -75,9 +82,12 @@ async def test_a_successor_that_fails_changes_nothing(fault: str, told: str, tmp
 async def test_a_successor_that_may_not_have_so_many_descriptors_changes_nothing(tmp_path: Path) -> None:
     async with upgradable(tmp_path) as tap:
         pairs = [await tap.pair() for _ in range(30)]
-        code, said = await tap.fail("", limits="ulimit -n 40")
-        assert code == 1
-        assert "of 61 descriptors came: the limit of open files (RLIMIT_NOFILE) is too low: the running tap goes on" in said
+        successor = await tap.faulty(_FEW_DESCRIPTORS, "--take-over")
+        assert await successor.ended() == 1
+        assert (
+            "of 61 descriptors came: the limit of open files (RLIMIT_NOFILE) is too low: the running tap goes on"
+            in successor.log[-1]
+        )
         await _goes_on(tap, pairs[0])
 
 

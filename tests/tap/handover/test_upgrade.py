@@ -60,8 +60,8 @@ async def test_calls_go_on_and_so_do_their_records(tmp_path: Path) -> None:
     async with upgradable(tmp_path, tap={"decode_interval_ms": 1}) as tap:
         pair = await tap.pair()
         client, server = Peer(), Peer()
-        await pair.send(pair.client, PREFACE + settings() + SETTINGS_ACK)
-        await pair.send(pair.server, settings() + SETTINGS_ACK)
+        await pair.pass_on(pair.client, PREFACE + settings() + SETTINGS_ACK)
+        await pair.pass_on(pair.server, settings() + SETTINGS_ACK)
         async with tap.link() as link:
             records = await link.until_kind("connection_opened")
         run, sent = records[0].run_started.run, []
@@ -69,12 +69,11 @@ async def test_calls_go_on_and_so_do_their_records(tmp_path: Path) -> None:
             stream = 2 * number + 1
             update = longrunning_pb2.Operation(name=f"update {number}").SerializeToString()
             # The same headers each time: after the first they are a look-up in the table that came along.
-            await pair.send(pair.client, client.request(stream, EXECUTE) + data(stream, grpc(b"request"), flags=1))
+            await pair.pass_on(pair.client, client.request(stream, EXECUTE) + data(stream, grpc(b"request"), flags=1))
             half = server.answer(stream) + data(stream, grpc(update))
-            await pair.send(pair.server, half[:-4])
-            await pair.read(pair.client, len(half) - 4 + (len(settings() + SETTINGS_ACK) if not number else 0))
+            await pair.pass_on(pair.server, half[:-4])
             await tap.upgrade()
-            await pair.send(pair.server, half[-4:] + server.trailers(stream))
+            await pair.pass_on(pair.server, half[-4:] + server.trailers(stream))
             sent += [b"request", update]
             async with tap.link(run, records[-1].sequence + 1) as link:
                 said = await link.until_kind("stream_closed")

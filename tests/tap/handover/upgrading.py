@@ -40,11 +40,10 @@ class Upgradable:
         await self.process.logged("tap execution forwards")
         assert await before.ended() == 0, before.log
 
-    async def faulty(self, fault: str, *arguments: str, limits: str = ":") -> Command:
-        """Starts a process in which a line of Python makes something go wrong, under limits of the shell; not yet the latest."""
+    async def faulty(self, fault: str, *arguments: str) -> Command:
+        """Starts a process in which some lines of Python make something go wrong; not yet the latest."""
         process = await create_subprocess_exec(
-            *("bash", "-c", f'{limits}; exec "$@"', "-", sys.executable, "-P", "-c", _FAULTY.format(fault=fault)),
-            *("tap", f"--config={self.settings.file}", *arguments),
+            *(sys.executable, "-P", "-c", _FAULTY.format(fault=fault), "tap", f"--config={self.settings.file}", *arguments),
             stdin=DEVNULL,
             stdout=PIPE,
             stderr=PIPE,
@@ -62,12 +61,6 @@ class Upgradable:
 
         self._stack.push_async_callback(end)
         return found
-
-    async def fail(self, fault: str, *, limits: str = ":") -> tuple[int, str]:
-        """A successor to which something happens: how it ended, and its last line."""
-        successor = await self.faulty(fault, "--take-over", limits=limits)
-        code = await successor.ended()
-        return code, (successor.log or [""])[-1]
 
     async def client(self, receive_bytes: int = 0) -> socket.socket:
         """A client of the tap, which takes about so much unread; 0: as the system likes."""
