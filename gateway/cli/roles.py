@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
@@ -72,6 +73,9 @@ def _tap(config: Config, listeners: dict[str, socket.socket], upgrading: Upgradi
 
 
 def _observe(config: Config, listeners: dict[str, socket.socket]) -> _Work:
+    # It forks for checkpoints, and the copy has nothing to do with grpc, whose handlers would start threads in it that abort.
+    # grpc reads this when it is imported.
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
     from gateway.observe import role  # noqa: PLC0415
 
     del listeners

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from gateway.config.types import Config
 from gateway.model.scheduler import SchedulerModel
 from gateway.observe import health
-from gateway.observe.health import LinkState, ModelState
+from gateway.observe.health import CheckpointState, LinkState, ModelState
 from gateway.observe.introspection import shape
 from gateway.observe.timestamps import optional_timestamp
 from gateway.observe.wire import field
@@ -36,12 +36,18 @@ class Overview:
     """Makes Scheduler messages."""
 
     def __init__(
-        self, config: Config, model: SchedulerModel, link: Callable[[], LinkState], foreign: Callable[[], dict[str, int]]
+        self,
+        config: Config,
+        model: SchedulerModel,
+        link: Callable[[], LinkState],
+        foreign: Callable[[], dict[str, int]],
+        checkpoint: Callable[[], CheckpointState] = CheckpointState,
     ) -> None:
         self._config = config
         self._model = model
         self._link = link
         self._foreign = foreign
+        self._checkpoint = checkpoint
         #: How many anomalies there had been when `_anomalies` was encoded.
         self._anomalies_seen = 0
         self._anomalies = b""
@@ -61,7 +67,7 @@ class Overview:
             name=self._config.scheduler_name,
             up_since=optional_timestamp(model.up_since),
             counts=shape.counts(model.counts()),
-            health=health.assess(self._config, link, partial),
+            health=health.assess(self._config, link, partial, self._checkpoint()),
             taps=health.describe_taps(self._config, link),
             tap_processes=health.describe_processes(link, self._config.record_sockets[0].stem),
             anomalies=anomalies,

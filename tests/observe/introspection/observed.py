@@ -7,6 +7,7 @@ from gateway.model.scheduler import SchedulerModel
 from gateway.observe.health import LinkState
 from gateway.observe.introspection.answers import Answers
 from gateway.observe.introspection.feed import Feed
+from gateway.observe.introspection.history import History
 from gateway.observe.introspection.overview import Overview
 from gateway.observe.introspection.state import PublishedState
 from gateway.observe.observer import Observer, model_settings
@@ -25,7 +26,7 @@ class Observed:
         self.translator = Translator(self.config)
         self.fresh = True
         overview = Overview(self.config, self.model, self._link, lambda: self.translator.foreign)
-        self.state = PublishedState(self.model, overview, epoch)
+        self.state = PublishedState(self.model, overview, History(epoch))
         self.feed = Feed(self.state)
         self.answers = Answers(self.model, self.feed)
         self.observer = Observer(self.model, self.translator, self.feed)
