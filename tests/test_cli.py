@@ -34,8 +34,11 @@ def test_the_version_and_every_command_are_told(capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("run", {"--config", "--nativelink-config", "--http", "--log-level"}),
-        ("tap", {"--config", "--nativelink-config", "--http", "--log-level", "--listener", "--take-over", "--supervisor"}),
+        ("run", {"--config", "--nativelink-config", "--http", "--log-level", "--take-over"}),
+        (
+            "tap",
+            {"--config", "--nativelink-config", "--http", "--log-level", "--listener", "--take-over", "--tell", "--supervisor"},
+        ),
         ("observe", {"--config", "--nativelink-config", "--http", "--log-level", "--supervisor"}),
         ("serve", {"--config", "--nativelink-config", "--http", "--log-level", "--listener", "--supervisor"}),
         ("check-config", {"--config", "--nativelink-config", "--http", "--log-level"}),

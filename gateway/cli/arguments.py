@@ -80,11 +80,16 @@ def _add_options(command: argparse.ArgumentParser, name: str) -> None:
             metavar="NAME=DESCRIPTOR",
             help=f"a listening socket that this process inherits, for {'the tap of that name' if name == 'tap' else 'http'}",
         )
-    if name == "tap":
+    if name in {"run", "tap"}:
         command.add_argument(
             "--take-over",
             action="store_true",
-            help="take the connections over from the tap that runs on the same state_dir, without cutting any, and end it",
+            help=f"an upgrade: take the connections over from the {'gateway' if name == 'run' else 'tap'} that runs on the same "
+            "state_dir, without cutting any, and end it",
+        )
+    if name == "tap":
+        command.add_argument(
+            "--tell", type=int, metavar="DESCRIPTOR", help="with --take-over: a descriptor to write a byte to when it has happened"
         )
     if name in {"tap", "observe", "serve"}:
         command.add_argument("--supervisor", type=int, metavar="PID", help="the parent process: this one dies when it does")

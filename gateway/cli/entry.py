@@ -53,12 +53,14 @@ def _work(options: argparse.Namespace) -> int:
         if config is None:
             _demo(options)
         elif options.command == "run":
-            _run(config, options.log_level)
+            _run(config, options.log_level, take_over=options.take_over)
         else:
             from gateway.cli.roles import Upgrading, run_role  # noqa: PLC0415 # pulls in uvloop, which the other commands do without
 
-            upgrade = Upgrading(getattr(options, "take_over", False), supervised=options.supervisor is not None)
-            run_role(options.command, config, dict(getattr(options, "listener", ())), upgrade)
+            upgrading = Upgrading()
+            if options.command == "tap":
+                upgrading = Upgrading(options.take_over, options.tell, options.supervisor is not None)
+            run_role(options.command, config, dict(getattr(options, "listener", ())), upgrading)
     except GatewayError:
         raise
     except Exception:
@@ -69,11 +71,11 @@ def _work(options: argparse.Namespace) -> int:
     return 0
 
 
-def _run(config: Config, log_level: str) -> None:
+def _run(config: Config, log_level: str, *, take_over: bool) -> None:
     from gateway.supervisor import Supervisor  # noqa: PLC0415 # only here and in the demo
 
     async def work(stop: asyncio.Event) -> None:
-        await Supervisor(config, log_level).run(stop)
+        await Supervisor(config, log_level, take_over=take_over).run(stop)
 
     run_until_stopped(work, stop_timeout_s=config.stop_timeout_s)
 

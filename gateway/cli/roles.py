@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -34,6 +34,8 @@ class Upgrading:
 
     #: Take over from the one that runs.
     take_over: bool = False
+    #: Where a byte is written when it has; None: nowhere.
+    tell: int | None = None
     #: A supervisor keeps this one.
     supervised: bool = False
 
@@ -68,7 +70,15 @@ def _tap(config: Config, listeners: dict[str, socket.socket], upgrading: Upgradi
         raise StartError(f"--listener: the taps are {', '.join(tap.name for tap in config.taps)}, not {', '.join(listeners)}")
     if not listeners and not upgrading.take_over:
         listeners = role.bind(config)
-    upgrade = role.Upgrade(upgrading.take_over, upgrading.supervised, alone.lock_at_last)
+
+    def taken_over() -> None:
+        if upgrading.tell is not None:
+            with suppress(OSError):
+                os.write(upgrading.tell, b"+")
+                os.close(upgrading.tell)
+        alone.lock_at_last()
+
+    upgrade = role.Upgrade(upgrading.take_over, upgrading.supervised, taken_over)
     return lambda stop: role.run(config, listeners, stop, upgrade=upgrade)
 
 
