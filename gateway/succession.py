@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 _PROTOCOL = 1
 #: How long an answer may take.
 _ANSWER_S = 10.0
+#: How long the descriptors may take, a handful.
+_DESCRIPTORS_S = 1.0
 #: How long a successor's tap may take: longer than its own waits. The successor gives up first, so that both say the same.
 _TAKING_S = 60.0
 _TAKEN_S = 45.0
@@ -135,7 +137,8 @@ class Offer:
         named = [(role, name, sock) for role, sockets in self._listeners.items() for name, sock in sockets.items()]
         await channel.send(sock, Kind.HELLO, json.dumps([(role, name) for role, name, _ in named]).encode())
         talk = Channel(sock)
-        talk.within(_ANSWER_S)
+        # Nothing else happens here meanwhile.
+        talk.within(_DESCRIPTORS_S)
         talk.send_descriptors([each.fileno() for _, _, each in named])
         sock.setblocking(False)
         await channel.receive(sock, Kind.GOING)

@@ -89,7 +89,7 @@ def _add_options(command: argparse.ArgumentParser, name: str) -> None:
         )
     if name == "tap":
         command.add_argument(
-            "--tell", type=int, metavar="DESCRIPTOR", help="with --take-over: a descriptor to write a byte to when it has happened"
+            "--tell", type=int, metavar="DESCRIPTOR", help="write a byte to this descriptor when connections have been taken over"
         )
     if name in {"tap", "observe", "serve"}:
         command.add_argument("--supervisor", type=int, metavar="PID", help="the parent process: this one dies when it does")
