@@ -10,9 +10,7 @@ from __future__ import annotations
 import binascii
 import logging
 import re
-from collections import deque
 from enum import Enum, auto
-from typing import cast
 
 from gateway.tap import records
 from gateway.tap.bounds import Holding, UnreadableError
@@ -50,7 +48,6 @@ class ConnectionDecoder:
         "_first",
         "_holding",
         "_http1",
-        "_http1_data",
         "_http2",
         "_now",
         "_recorder",
@@ -82,8 +79,6 @@ class ConnectionDecoder:
         #: What the server said before that.
         self._early = b""
         self._http1: Http1 | None = None
-        #: Direction and bytes that are not read yet.
-        self._http1_data: deque[tuple[int, bytes]] = deque()
         #: An HTTP/1 upgrade to h2c was agreed; its HTTP2-Settings.
         self._upgraded = False
         self._settings = b""
@@ -136,8 +131,8 @@ class ConnectionDecoder:
                 half = self._http2.half(direction)
                 half.feed(data, now)
                 self._active.append(half)
-            elif self._speaks is _Speaks.HTTP1:
-                self._http1_data.extend(
+            elif self._http1 is not None:
+                self._http1.unread.extend(
                     (direction, data[pos : pos + _HTTP1_SLICE_BYTES]) for pos in range(0, len(data), _HTTP1_SLICE_BYTES)
                 )
             elif self._speaks is _Speaks.UNDECIDED:
@@ -155,9 +150,10 @@ class ConnectionDecoder:
                     return False
                 # Reading may have blinded the connection or, after an upgrade, changed what is spoken.
                 del self._active[:1]
-            if self._http1_data:
-                self._read_http1(cast("Http1", self._http1), *self._http1_data.popleft())
-                return not (self._http1_data or self._active)
+            http1 = self._http1
+            if http1 is not None and http1.unread:
+                self._read_http1(http1, *http1.unread.popleft())
+                return not (http1.unread or self._active)
         except UnreadableError as error:
             self.blind(self._now, error.reason, error.detail)
         except Exception as error:  # a defect here may blind this connection, never more  # noqa: BLE001 - P1
@@ -208,7 +204,6 @@ class ConnectionDecoder:
         self._http2 = None
         self._active = []
         self._http1 = None
-        self._http1_data.clear()
         self._early = self._first = b""
         self._holding.give_all()
 
@@ -237,12 +232,12 @@ class ConnectionDecoder:
             raise UnreadableError(records.TLS, "TLS on a listener without certificates")
         elif _HTTP1_METHOD.match(first):
             self._speaks = _Speaks.HTTP1
-            self._http1 = Http1()
+            self._http1 = http1 = Http1()
             early = self._take_early()
             self._first = b""
-            self._http1_data.append((TO_SERVER, first))
+            http1.unread.append((TO_SERVER, first))
             if early:
-                self._http1_data.append((TO_CLIENT, early))
+                http1.unread.append((TO_CLIENT, early))
         elif first != b"\x16":
             self._forget()
 
@@ -282,13 +277,11 @@ class ConnectionDecoder:
             self._settings = binascii.a2b_base64(settings.translate(_URL_SAFE) + b"=" * (-len(settings) % 4))
         except binascii.Error:
             raise UnreadableError(records.HTTP2, "HTTP2-Settings") from None
-        waiting = self._http1_data
-        self._http1_data = deque()
         self._http1 = None
         self._speaks = _Speaks.UNDECIDED
         self._upgraded = True
-        client = http1.client_rest + b"".join(data for direction, data in waiting if direction == TO_SERVER)
-        server = rest + b"".join(data for direction, data in waiting if direction == TO_CLIENT)
+        client = http1.client_rest + b"".join(data for direction, data in http1.unread if direction == TO_SERVER)
+        server = rest + b"".join(data for direction, data in http1.unread if direction == TO_CLIENT)
         for direction, data in ((TO_CLIENT, server), (TO_SERVER, client)):
             if data and self._http2 is None:
                 self._sniff(direction, data)

@@ -5,8 +5,8 @@ No release may change what this means: it is all that forwarding needs, so that 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from gateway.tap.connection import ConnectionDecoder
 
@@ -23,8 +23,7 @@ class Reading(IntEnum):
     IGNORED = 3
 
 
-@dataclass(frozen=True, slots=True)
-class MovingSide:
+class MovingSide(NamedTuple):
     """One of its two ends."""
 
     #: Closed already.
@@ -41,8 +40,7 @@ class MovingSide:
     resetting: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Moving:
+class Moving(NamedTuple):
     """One connection."""
 
     number: int

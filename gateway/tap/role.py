@@ -26,7 +26,7 @@ from gateway.tap.listener import TapListener
 from gateway.tap.records import Listener, ProcessTotals
 from gateway.tap.ring import Ring
 from gateway.tap.room import Room, connections_that_fit
-from gateway.tap.snapshot import layout
+from gateway.tap.snapshot import layout, uncollected
 
 _log = logging.getLogger(__name__)
 
@@ -168,13 +168,14 @@ def _assemble(
 
 async def _go_on(taken: Taken, running: Running) -> None:
     """Takes over."""
-    connections = taken.connections(running.journal)
-    taken.go()
-    for each in connections:
-        running.taps[each.moved.listener].go_on(each.moved, each.decoder, each.socks)
-    taken.end_others()
-    for tap in running.taps.values():
-        await tap.adopted()
+    with uncollected():
+        connections = taken.connections(running.journal)
+        taken.go()
+        for each in connections:
+            running.taps[each.moved.listener].go_on(each.moved, each.decoder, each.socks)
+        taken.end_others()
+        for tap in running.taps.values():
+            await tap.adopted()
     taken.say()
     try:
         await running.link.start()

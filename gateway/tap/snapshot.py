@@ -63,7 +63,7 @@ class Snapshot:
 
 def dump(what: Snapshot | OpenState) -> bytes:
     """As bytes that `load_run` or `load_open_state` reads."""
-    with _uncollected():
+    with uncollected():
         return pickle.dumps(what, protocol=5)
 
 
@@ -111,15 +111,15 @@ def _classes() -> dict[tuple[str, str], type]:
 
 def _load(data: bytes) -> object:
     try:
-        with _uncollected():
+        with uncollected():
             return _Unpickler(io.BytesIO(data)).load()
     except Exception as error:  # damaged bytes make any class's state anything
         raise SnapshotError(f"{type(error).__name__}: {error}") from error
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
-    """A million objects are made and none of them is garbage: looking for it would double the time."""
+def uncollected() -> Iterator[None]:
+    """A million objects are made and none of them is garbage: looking for it takes as long as making them."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -239,15 +239,12 @@ class _Side(asyncio.Protocol):
 
     def moving(self) -> MovingSide:
         """What a process needs to know that goes on with it."""
-        if self.transport is None or self.gone or self._descriptor < 0:
+        descriptor = -1 if self.transport is None or self.gone else self._descriptor
+        if self.transport is None or descriptor < 0:
             return MovingSide(is_gone=True, finished=self.finished)
-        return MovingSide(
-            descriptor=self._descriptor,
-            unsent=self._unsent.last(self.transport.get_write_buffer_size()),
-            finished=self.finished,
-            closing=self.transport.is_closing(),
-            resetting=bool(self._reset_by),
-        )
+        left = self.transport.get_write_buffer_size()
+        unsent = self._unsent.last(left) if left else b""
+        return MovingSide(False, descriptor, unsent, self.finished, self.transport.is_closing(), bool(self._reset_by))
 
     def prepare_to_go_on(self, moved: MovingSide) -> None:
         """It is about to be made from the socket that was another process's."""

@@ -47,13 +47,14 @@ class Kind(IntEnum):
     STATE = 5
     DESCRIPTORS = 6
     RECEIVED = 7
+    DECODERS = 8
     #: S: could go on.
-    READY = 8
-    COMMIT = 9
+    READY = 9
+    COMMIT = 10
     #: S: does.
-    GOING = 10
+    GOING = 11
     #: Either, instead of anything else: it is not to be; why.
-    REFUSED = 11
+    REFUSED = 12
 
 
 def other_process(sock: socket.socket) -> int:

@@ -24,7 +24,7 @@ from gateway.tap.journal import Journal
 from gateway.tap.link import Link
 from gateway.tap.listener import TapListener
 from gateway.tap.moving import Moving
-from gateway.tap.snapshot import Snapshot, dump
+from gateway.tap.snapshot import Snapshot, dump, uncollected
 
 _log = logging.getLogger(__name__)
 
@@ -120,7 +120,8 @@ class Giver:
             await channel.send(sock, Kind.PREPARED)
             await channel.receive(sock, Kind.PREPARED)
             await self._settle()
-        self._hand_over(sock, pid, position, reads_on=reads_on)
+        with uncollected():
+            self._hand_over(sock, pid, position, reads_on=reads_on)
 
     async def _send_ring(self, sock: socket.socket) -> int:
         """Sends what the ring has; up to which position."""
@@ -162,10 +163,12 @@ class Giver:
             list(running.sockets),
             connections,
             self._records_since(position) if reads_on else b"",
-            self._snapshot() if reads_on else b"",
         )
         talk.send(Kind.STATE, state.encode())
         talk.send_descriptors([*(each.fileno() for each in running.sockets.values()), *_descriptors(connections)])
+        if reads_on:
+            # The successor makes sockets of its descriptors meanwhile.
+            talk.send(Kind.DECODERS, self._snapshot())
         talk.receive(Kind.READY)
         _commit(talk, pid, PAUSE_S - (monotonic_ns() - paused_ns) / 1e9)
         left_behind = sum(len(tap.decoders) for tap in running.taps.values()) - len(connections)

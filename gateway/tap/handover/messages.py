@@ -15,7 +15,8 @@ from gateway.tap.moving import Moving, MovingSide, Reading
 PROTOCOL = 1
 _OPEN_STATE = struct.Struct(">QQ")
 _HEADER = struct.Struct(">I")
-_SIDE = tuple(field.name for field in fields(MovingSide) if field.name not in {"descriptor", "unsent"})
+#: Flags of a side.
+_SIDE = ("is_gone", "finished", "closing", "resetting")
 
 
 class MessageError(ValueError):
@@ -80,9 +81,10 @@ def decode_open_state(data: bytes) -> tuple[int, int, bytes]:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """STATE: everything that has not been said, but for the descriptors.
+    """STATE: everything that has not been said, but for the descriptors and what decoders know.
 
-    Those come next: of each listener, then of each connection's sides.
+    Those come next: descriptors of each listener, then of each connection's sides; then DECODERS, `snapshot.dump` of the run, where
+    the layouts are the same.
     """
 
     #: CLOCK_MONOTONIC nanoseconds at which forwarding stood still.
@@ -92,8 +94,6 @@ class State:
     connections: list[Moving]
     #: Records after those that were said before.
     records: bytes
-    #: `snapshot.dump` of the run; empty: the layouts differ.
-    snapshot: bytes
 
     @property
     def descriptors(self) -> int:
@@ -102,7 +102,7 @@ class State:
 
     def encode(self) -> bytes:
         """A header in JSON with the lengths of the bytes that follow it."""
-        blobs = [self.records, self.snapshot]
+        blobs = [self.records]
         connections = []
         for each in self.connections:
             sides = [None if side is None else _encode_side(side, blobs) for side in (each.client, each.upstream)]
@@ -113,7 +113,6 @@ class State:
                 "listeners": self.listeners,
                 "connections": connections,
                 "records": len(self.records),
-                "snapshot": len(self.snapshot),
             }
         ).encode()
         return b"".join((_HEADER.pack(len(header)), header, *blobs))
@@ -129,13 +128,13 @@ class State:
             (length,) = _HEADER.unpack_from(data)
             header = json.loads(data[_HEADER.size : _HEADER.size + length])
             blobs = _Blobs(data, _HEADER.size + length)
-            records, snapshot = blobs.take(header["records"]), blobs.take(header["snapshot"])
+            records = blobs.take(header["records"])
             connections = [
                 Moving(number, listener, peer, Reading(reading), side, _decode_side(upstream, blobs), by, with_reset)
                 for number, listener, peer, reading, by, with_reset, client, upstream in header["connections"]
                 if (side := _decode_side(client, blobs)) is not None
             ]
-            return cls(header["paused_ns"], header["listeners"], connections, records, snapshot)
+            return cls(header["paused_ns"], header["listeners"], connections, records)
         except (ValueError, KeyError, TypeError, struct.error) as error:
             raise MessageError(f"no state: {error}") from error
 

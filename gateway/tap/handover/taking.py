@@ -23,7 +23,7 @@ from gateway.tap.journal import Journal
 from gateway.tap.moving import Moving, Reading
 from gateway.tap.records import BY_TAP, HANDED_OVER
 from gateway.tap.ring import Ring
-from gateway.tap.snapshot import Snapshot, SnapshotError, load_open_state, load_run
+from gateway.tap.snapshot import Snapshot, SnapshotError, load_open_state, load_run, uncollected
 
 _log = logging.getLogger(__name__)
 
@@ -48,14 +48,11 @@ class Taken:
     """Everything that another process had, and still has until `go`."""
 
     def __init__(
-        self, talk: Channel, predecessor: _Predecessor, state: State, descriptors: list[int], run: tuple[Snapshot, Ring] | None
+        self, talk: Channel, predecessor: _Predecessor, state: State, socks: list[socket.socket], run: tuple[Snapshot, Ring] | None
     ) -> None:
         self._talk = talk
         self._predecessor = predecessor
         self._state = state
-        socks = [socket.socket(fileno=each) for each in descriptors]
-        for each in socks:
-            each.setblocking(False)
         #: Sockets that listen, by the tap's name.
         self.listeners = dict(zip(state.listeners, socks, strict=False))
         self._socks = socks[len(state.listeners) :]
@@ -158,7 +155,8 @@ def take(path: Path, ours: Hello, limits: TapLimits) -> Taken:
         raise StartError(f"--take-over: nobody hands over at {path}: {error.strerror or error}") from error
     talk = Channel(sock)
     try:
-        return _take(talk, _Predecessor(sock), ours, limits)
+        with uncollected():
+            return _take(talk, _Predecessor(sock), ours, limits)
     except (ChannelError, MessageError, SnapshotError) as error:
         talk.within(_END_S)
         _refuse(talk, str(error))
@@ -187,16 +185,18 @@ def _take(talk: Channel, predecessor: _Predecessor, ours: Hello, limits: TapLimi
     talk.send(Kind.PREPARED)
     _, said = talk.receive(Kind.STATE)
     state = State.decode(said)
-    descriptors = talk.receive_descriptors(state.descriptors)
+    # Type and protocol are known; otherwise the system is asked for each.
+    socks = [socket.socket(-1, socket.SOCK_STREAM, 0, each) for each in talk.receive_descriptors(state.descriptors)]
     ring.extend(state.records)
     run = None
     if reads_on:
-        found = load_run(state.snapshot)
+        _, said = talk.receive(Kind.DECODERS)
+        found = load_run(said)
         missing = {moved.number for moved in state.connections} - found.decoders.keys()
         if missing:
             raise ChannelError(f"connections without decoders: {sorted(missing)[:10]}")
         run = found, ring
-    return Taken(talk, predecessor, state, descriptors, run)
+    return Taken(talk, predecessor, state, socks, run)
 
 
 def _refuse(talk: Channel, why: str) -> None:

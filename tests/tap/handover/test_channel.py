@@ -33,7 +33,7 @@ def test_what_is_said_is_heard_and_nothing_else_is_taken_for_it(ends: tuple[sock
     one.send(Kind.HELLO, b"x" * 1000)
     assert other.receive(Kind.HELLO, Kind.STATE) == (Kind.HELLO, b"x" * 1000)
     one.send(Kind.READY)
-    with pytest.raises(ChannelError, match="said 8, not 5"):
+    with pytest.raises(ChannelError, match="said 9, not 5"):
         other.receive(Kind.STATE)
     one.send(Kind.REFUSED, "über".encode())
     with pytest.raises(RefusedError, match="über"):
