@@ -34,7 +34,7 @@ def test_the_version_and_every_command_are_told(capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("run", {"--config", "--nativelink-config", "--http", "--log-level", "--record", "--record-bytes"}),
+        ("run", {"--config", "--nativelink-config", "--http", "--log-level", "--record", "--record-bytes", "--take-over"}),
         (
             "tap",
             {
@@ -46,6 +46,9 @@ def test_the_version_and_every_command_are_told(capsys: pytest.CaptureFixture[st
                 "--supervisor",
                 "--record",
                 "--record-bytes",
+                "--process",
+                "--take-over",
+                "--tell",
             },
         ),
         ("observe", {"--config", "--nativelink-config", "--http", "--log-level", "--supervisor", "--replay", "--speed"}),

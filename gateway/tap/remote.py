@@ -16,6 +16,8 @@ _log = logging.getLogger(__name__)
 
 _BACKLOG = 64
 _HANDSHAKE_S = 5.0
+#: After a failure.
+_AGAIN_S = 0.5
 #: Handshakes at a time; who connects beyond that waits in the backlog.
 _MAX_HANDSHAKES = 16
 _SETTING = "gateway.record_link"
@@ -47,12 +49,15 @@ class RemoteListener:
         host, port = self._sock.getsockname()[:2]
         return Address(host, port)
 
-    def bind(self) -> None:
-        """Listens; connects wait for `start`.
+    def check(self) -> None:
+        """Finds out whether the address can be had.
 
         Raises:
-            StartError: The address cannot be had.
+            StartError: It cannot.
         """
+        self._bind().close()
+
+    def _bind(self) -> socket.socket:
         try:
             found = socket.getaddrinfo(self._address.host, self._address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             family, _, _, _, address = found[0]
@@ -66,14 +71,11 @@ class RemoteListener:
                 raise
         except OSError as error:
             raise StartError(f"{_SETTING}.listen: {self._address}: {error.strerror or error}") from None
-        self._sock = sock
+        return sock
 
     def start(self, reader: Callable[[], asyncio.Protocol]) -> None:
-        """Hands every connection that shows a certificate to a `reader`."""
-        if self._sock is None:
-            self.bind()
-        self._accepting = asyncio.create_task(self._accept(reader), name="record link over TCP")
-        _log.info("records for other machines at %s", self.address)
+        """Hands every connection that shows a certificate to a `reader`. Where it cannot listen it tries again and again."""
+        self._accepting = asyncio.create_task(self._run(reader), name="record link over TCP")
 
     async def stop(self) -> None:
         """Accepts nobody any more; readers stay."""
@@ -85,14 +87,28 @@ class RemoteListener:
             self._sock.close()
             self._sock = None
 
-    async def _accept(self, reader: Callable[[], asyncio.Protocol]) -> None:
+    async def _run(self, reader: Callable[[], asyncio.Protocol]) -> None:
+        problem = None
+        while self._sock is None:
+            try:
+                self._sock = self._bind()
+            except StartError as error:
+                # The process before this one may have it for a moment longer.
+                if str(error) != problem:
+                    problem = str(error)
+                    _log.warning("%s: trying again", problem)
+                await asyncio.sleep(_AGAIN_S)
+        _log.info("records for other machines at %s", self.address)
+        await self._accept(self._sock, reader)
+
+    async def _accept(self, sock: socket.socket, reader: Callable[[], asyncio.Protocol]) -> None:
         loop = asyncio.get_running_loop()
-        while (sock := self._sock) is not None:
+        while True:
             try:
                 connection, _ = await loop.sock_accept(sock)
             except OSError as error:
                 _log.warning("the record link accepts nobody for the moment: %s", error.strerror or error)
-                await asyncio.sleep(1)
+                await asyncio.sleep(_AGAIN_S)
                 continue
             task = asyncio.create_task(self._shake(connection, reader), name="record link handshake")
             self._handshakes.add(task)

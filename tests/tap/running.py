@@ -174,6 +174,11 @@ class Pair:
         async with asyncio.timeout(PATIENCE_S):
             await self._loop.sock_sendall(sock, data)
 
+    async def pass_on(self, sock: socket.socket, data: bytes) -> None:
+        """Sends, and reads it at the other end."""
+        await self.send(sock, data)
+        assert await self.read(self.server if sock is self.client else self.client, len(data)) == data
+
     def reset(self, sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         sock.close()

@@ -33,7 +33,6 @@ class _Tap:
         self.remote = RemoteListener(
             RecordLink(Address("127.0.0.1", 0), self.identity.listener(self.authority.file), True, ()), process=0
         )
-        self.remote.bind()
         ring = Ring(2**20)
         self.journal = Journal("run", 10**18, 5, [EXECUTION], TapLimits(), ring.append)
         self.link = Link(folder / "state" / "tap.sock", ring, self.journal, self.remote)
@@ -54,6 +53,7 @@ class _Tap:
 async def tap(tmp_path: Path) -> AsyncIterator[_Tap]:
     tap = _Tap(tmp_path)
     await tap.link.start()
+    await until(lambda: tap.remote.address.port != 0)
     yield tap
     await tap.link.stop(1)
 
@@ -126,7 +126,7 @@ async def test_plaintext_and_silence_hold_up_nobody(tap: _Tap) -> None:
 async def test_a_port_that_is_taken_is_said(tap: _Tap) -> None:
     identity = tap.identity.listener(tap.authority.file)
     with pytest.raises(StartError, match=r"gateway.record_link.listen: 127.0.0.1:\d+: Address already in use"):
-        RemoteListener(RecordLink(tap.remote.address, identity, True, ()), process=0).bind()
+        RemoteListener(RecordLink(tap.remote.address, identity, True, ()), process=0).check()
 
 
 def test_each_process_has_a_port_of_its_own(tmp_path: Path) -> None:
