@@ -16,7 +16,7 @@ import socket
 import sys
 import time
 from asyncio.subprocess import DEVNULL, Process, create_subprocess_exec
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,8 +62,19 @@ PACES: Mapping[str, Pace] = {
 class Supervisor:
     """Runs the whole gateway once."""
 
-    def __init__(self, config: Config, log_level: str, *, take_over: bool = False) -> None:
-        """`take_over`: from the one that runs on the same state_dir, without cutting a connection."""
+    def __init__(self, config: Config, log_level: str, tap_arguments: Sequence[str] = (), *, take_over: bool = False) -> None:
+        """Settles what is run.
+
+        Args:
+            config: of all roles.
+            log_level: of this process and of all roles.
+            tap_arguments: go to the tap besides what every role gets.
+            take_over: from the one that runs on the same state_dir, without cutting a connection.
+        """
+        self._tap_arguments = tap_arguments
+        self._config = config
+        self._log_level = log_level
+        self._take_over = take_over
         self._config = config
         self._log_level = log_level
         self._take_over = take_over
@@ -152,7 +163,7 @@ class Supervisor:
     def _command(self, name: str, running: Path) -> list[str]:
         # -P: the directory in which somebody starts the gateway has no say in what `gateway` is.
         command = [sys.executable, "-P", "-m", "gateway.cli", name, f"--config={running}", f"--log-level={self._log_level}"]
-        return [*command, f"--supervisor={os.getpid()}"]
+        return [*command, f"--supervisor={os.getpid()}", *(self._tap_arguments if name == "tap" else ())]
 
     async def _end(self, roles: Mapping[str, Role], keeping: Mapping[str, asyncio.Task[None]]) -> None:
         started = time.monotonic()

@@ -9,14 +9,16 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import Self
+from pathlib import Path
+from typing import Any, Self
 
 import uvloop
 
 from gateway.cli.process import run_until_stopped
+from gateway.cli.recording import RecordTo, recording
 from gateway.config.state_directory import prepare_state_dir
 from gateway.config.types import Config
 from gateway.errors import StartError
@@ -40,12 +42,15 @@ class Upgrading:
     supervised: bool = False
 
 
-def run_role(role: str, config: Config, inherited: Mapping[str, int], upgrading: Upgrading) -> None:
+def run_role(
+    role: str, config: Config, inherited: Mapping[str, int], upgrading: Upgrading, record_to: RecordTo | None = None
+) -> None:
     """Run `tap`, `observe` or `serve`.
 
     Args:
         role: which.
         config: the resolved configuration.
+        record_to: where a tap's recording goes; None: nowhere.
         inherited: descriptors of listening sockets by tap name; of `serve` one by any name. Empty: the role opens its own.
         upgrading: of a tap only.
 
@@ -54,16 +59,64 @@ def run_role(role: str, config: Config, inherited: Mapping[str, int], upgrading:
     """
     listeners = {name: _inherit(name, descriptor) for name, descriptor in inherited.items()}
     with _Alone(role, config) as alone:
+        #: What there is in state_dir, and is not another process's.
+        is_ours = asyncio.Event()
         if not upgrading.take_over:
             alone.lock(within_s=0)
-        work = _tap(config, listeners, upgrading, alone) if role == "tap" else _WORK[role](config, listeners)
+            is_ours.set()
+        work = _tap(config, listeners, upgrading, alone, is_ours) if role == "tap" else _WORK[role](config, listeners)
+        if role == "tap":
+            work = _recorded(work, config, record_to, is_ours)
         run_until_stopped(work, stop_timeout_s=config.stop_timeout_s, loop_factory=uvloop.new_event_loop)
 
 
-_Work = Callable[[asyncio.Event], Awaitable[None]]
+def run_replay(config: Config, file: Path, speed: float) -> None:
+    """Run `observe` on a recording.
+
+    Args:
+        config: the resolved configuration.
+        file: of the recording.
+        speed: times that of the recording; 0: as fast as it goes.
+
+    Raises:
+        StartError: something is in the way, or it is no recording.
+    """
+    from gateway.observe import replaying  # noqa: PLC0415
+    from gateway.observe.recording.files import RecordingFiles  # noqa: PLC0415
+    from gateway.observe.recording.replay import Replay  # noqa: PLC0415
+
+    replay = Replay(RecordingFiles(file, "--replay"), speed)
+    with _Alone("observe", config) as alone:
+        alone.lock(within_s=0)
+        run_until_stopped(
+            lambda stop: replaying.run(config, replay, stop),
+            stop_timeout_s=config.stop_timeout_s,
+            loop_factory=uvloop.new_event_loop,
+        )
 
 
-def _tap(config: Config, listeners: dict[str, socket.socket], upgrading: Upgrading, alone: _Alone) -> _Work:
+_Work = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+
+
+def _recorded(work: _Work, config: Config, record_to: RecordTo | None, is_ours: asyncio.Event) -> _Work:
+    """`is_ours` is set when the record link is this process's."""
+
+    async def recorded(stop: asyncio.Event) -> None:
+        if record_to is None:
+            await work(stop)
+            return
+        async with asyncio.TaskGroup() as tasks:
+            working = tasks.create_task(work(stop), name="tap")
+            beginning = tasks.create_task(is_ours.wait(), name="wait for the record link")
+            await asyncio.wait([working, beginning], return_when=asyncio.FIRST_COMPLETED)
+            if not beginning.cancel():
+                async with recording(config.record_sockets[0], record_to):
+                    await asyncio.wait([working])
+
+    return recorded
+
+
+def _tap(config: Config, listeners: dict[str, socket.socket], upgrading: Upgrading, alone: _Alone, is_ours: asyncio.Event) -> _Work:
     from gateway.tap import role  # noqa: PLC0415
 
     if listeners and listeners.keys() != {tap.name for tap in config.taps}:
@@ -71,12 +124,13 @@ def _tap(config: Config, listeners: dict[str, socket.socket], upgrading: Upgradi
     if not listeners and not upgrading.take_over:
         listeners = role.bind(config)
 
-    def taken_over() -> None:
+    async def taken_over() -> None:
         if upgrading.tell is not None:
             with suppress(OSError):
                 os.write(upgrading.tell, b"+")
                 os.close(upgrading.tell)
-        alone.lock_at_last()
+        is_ours.set()
+        await asyncio.to_thread(alone.lock_at_last)
 
     upgrade = role.Upgrade(upgrading.take_over, upgrading.supervised, taken_over)
     return lambda stop: role.run(config, listeners, stop, upgrade=upgrade)

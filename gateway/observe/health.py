@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.config.types import Carries, Config, Tap
+from gateway.observe.links import LinkState
 from gateway.observe.processes import HELD_UP_NS, describe_blinded, describe_process
 from gateway.observe.taps import ListenerState, TapRun
 from gateway.observe.timestamps import timestamp
@@ -28,20 +29,6 @@ _BLIND_ADVICE = {
     "HANDED_OVER": "its calls show again when the peer reconnects",
 }
 _BLIND_ADVICE_OTHERWISE = "its calls show again when the peer reconnects; if it happens again, report it with the tap's log"
-
-
-@dataclass(frozen=True, slots=True)
-class LinkState:
-    """How the record link of one tap process is."""
-
-    #: Seconds since the last Tick; None: none ever came.
-    silence_s: float | None
-    #: Up, and a Tick within 5 s.
-    is_fresh: bool
-    #: Why it is down; None: it is up.
-    problem: str | None
-    #: None: nothing was ever read.
-    run: TapRun | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +69,14 @@ def describe_taps(config: Config, link: LinkState) -> list[pb.Tap]:
             pb.Tap(name=tap.name, listen=str(tap.listen), upstream=str(tap.upstream), carries=_words(tap.carries))
             for tap in config.taps
         ]
-    return [_describe(listener, run, attached=link.is_fresh) for listener in run.listeners.values()]
+    return [_describe(listener, run, attached=link.is_whole) for listener in run.listeners.values()]
 
 
-def describe_processes(link: LinkState, name: str) -> list[pb.TapProcess]:
+def describe_processes(links: Mapping[str, LinkState]) -> list[pb.TapProcess]:
     """Every tap process, by the name of its record link."""
-    return [describe_process(name, link.run.last_tick if link.run else None, attached=link.is_fresh)]
+    return [
+        describe_process(name, link.run.last_tick if link.run else None, attached=link.is_fresh) for name, link in links.items()
+    ]
 
 
 def _describe(listener: ListenerState, run: TapRun, *, attached: bool) -> pb.Tap:
@@ -116,6 +105,8 @@ def _reasons(config: Config, link: LinkState, model: ModelState, checkpoint: Che
         yield _unattached(link)
         if checkpoint.shown_from is not None:
             yield f"What is shown is the checkpoint of {_clock(checkpoint.shown_from)}: it is corrected when a tap is attached."
+    for name, why in link.detached:
+        yield f"Tap process {name} is not attached ({why}), and what goes by there is not shown: see whether it runs."
     if link.is_fresh and link.run and link.run.last_tick and link.run.last_tick.loop_lag_ns >= HELD_UP_NS:
         yield (
             f"The tap was held up for {link.run.last_tick.loop_lag_ns / 1e9:.1f} s within the last second, and so was what goes "
@@ -150,6 +141,8 @@ def _unattached(link: LinkState) -> str:
 
 
 def _notes(config: Config, link: LinkState, model: ModelState, checkpoint: CheckpointState) -> Iterator[str]:
+    if link.replay is not None:
+        yield link.replay
     carried = {carries for tap in config.taps for carries in tap.carries}
     if Carries.EXECUTION not in carried:
         yield (

@@ -10,7 +10,8 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.config.types import Address, Carries, Config, DialTls, ListenerTls, Tap
-from gateway.observe.health import CheckpointState, LinkState, ModelState, assess, describe_taps
+from gateway.observe.health import CheckpointState, ModelState, assess, describe_taps
+from gateway.observe.links import LinkState
 from gateway.observe.taps import ListenerState, Refusals, TapRun
 from gateway.pb import introspection_pb2 as pb
 from gateway.pb import tap_pb2

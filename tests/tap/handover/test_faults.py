@@ -61,7 +61,7 @@ _FAULTS = {
     "dies before the commit": (_at("send", "READY", "os._exit(9)"), "the other process is gone"),
     "dies with the commit": (_at("receive", "COMMIT", "os._exit(9)"), "the other process is gone"),
     "hangs with the commit": (_at("receive", "COMMIT", "time.sleep(60)"), "the other process is gone"),
-    "hangs with the state": (_at("receive", "STATE", "time.sleep(3)"), "the other process says nothing in time"),
+    "hangs with the state": (_at("receive", "STATE", "time.sleep(1.5)"), "the other process says nothing in time"),
     "fails": (f"{_TAKING}\ntaking.load_run = lambda data: 1 / 0", "the other process is gone"),
     "cannot read": (f"{_TAKING}\ntaking.load_run = taking.load_open_state", "no state of open streams"),
 }
