@@ -148,26 +148,23 @@ async def test_a_tap_that_ends_while_a_successor_asks_is_started_again_when_that
             await first.logged("not handed over, going on: the other process is gone")
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"protocol": 99},
-        {"gateway.taps": []},
-        {"gateway.tap.processes": 7},
-        {"servers[].listener.http.socket_address (or --http)": "127.0.0.1:1"},
-    ],
-)
-async def test_what_a_restart_is_needed_for_is_refused(other: dict[str, object], tmp_path: Path) -> None:
+async def test_what_a_restart_is_needed_for_is_refused(tmp_path: Path) -> None:
+    others: dict[str, object] = {
+        "protocol": 99,
+        "gateway.taps": [],
+        "gateway.tap.processes": 7,
+        "servers[].listener.http.socket_address (or --http)": "127.0.0.1:1",
+    }
     async with listening() as upstream:
         farm = _Farm(tmp_path, upstream)
         async with command(*farm.arguments) as gateway:
             await _up(gateway)
-            with _asking(farm, **other) as talk:
-                (key,) = other
-                told = re.escape(f"{key} is not what it was: stop the gateway (pid {os.getpid()} asked), then start the other")
-                await gateway.logged(f"not handed over, going on: {told}")
-                with pytest.raises(RefusedError, match=told):
-                    talk.receive(Kind.HELLO)
+            for key, value in others.items():
+                with _asking(farm, **{key: value}) as talk:
+                    told = re.escape(f"{key} is not what it was: stop the gateway (pid {os.getpid()} asked), then start the other")
+                    await gateway.logged(f"not handed over, going on: {told}")
+                    with pytest.raises(RefusedError, match=told):
+                        talk.receive(Kind.HELLO)
 
 
 async def test_where_no_gateway_runs_there_is_nothing_to_take_over(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import uvloop
 
@@ -60,9 +60,12 @@ def run_role(role: str, config: Config, inherited: Mapping[str, int], tap: TapOp
     """
     listeners = {name: _inherit(name, descriptor) for name, descriptor in inherited.items()}
     with _Alone(role, config, tap.process) as alone:
+        #: What there is in state_dir, and is not another process's.
+        is_ours = asyncio.Event()
         if not tap.take_over:
             alone.lock(within_s=0)
-        work = _tap(config, listeners, tap, alone) if role == "tap" else _WORK[role](config, listeners)
+            is_ours.set()
+        work = _tap(config, listeners, tap, alone, is_ours) if role == "tap" else _WORK[role](config, listeners)
         run_until_stopped(work, stop_timeout_s=config.stop_timeout_s, loop_factory=uvloop.new_event_loop)
 
 
@@ -91,10 +94,28 @@ def run_replay(config: Config, file: Path, speed: float) -> None:
         )
 
 
-_Work = Callable[[asyncio.Event], Awaitable[None]]
+_Work = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 
-def _tap(config: Config, listeners: dict[str, socket.socket], options: TapOptions, alone: _Alone) -> _Work:
+def _recorded(work: _Work, record_socket: Path, record_to: RecordTo | None, is_ours: asyncio.Event) -> _Work:
+    """`is_ours` is set when the record link is this process's."""
+
+    async def recorded(stop: asyncio.Event) -> None:
+        if record_to is None:
+            await work(stop)
+            return
+        async with asyncio.TaskGroup() as tasks:
+            working = tasks.create_task(work(stop), name="tap")
+            beginning = tasks.create_task(is_ours.wait(), name="wait for the record link")
+            await asyncio.wait([working, beginning], return_when=asyncio.FIRST_COMPLETED)
+            if not beginning.cancel():
+                async with recording(record_socket, record_to):
+                    await asyncio.wait([working])
+
+    return recorded
+
+
+def _tap(config: Config, listeners: dict[str, socket.socket], options: TapOptions, alone: _Alone, is_ours: asyncio.Event) -> _Work:
     from gateway.tap import role  # noqa: PLC0415
 
     process = options.process
@@ -105,20 +126,20 @@ def _tap(config: Config, listeners: dict[str, socket.socket], options: TapOption
     if not listeners and not options.take_over:
         listeners = role.bind(config, process)
 
-    def taken_over() -> None:
+    async def taken_over() -> None:
         if options.tell is not None:
             with suppress(OSError):
                 os.write(options.tell, b"+")
                 os.close(options.tell)
-        alone.lock_at_last()
+        is_ours.set()
+        await asyncio.to_thread(alone.lock_at_last)
 
     upgrade = role.Upgrade(options.take_over, options.supervised, taken_over)
 
-    async def recorded(stop: asyncio.Event) -> None:
-        async with recording(config.record_sockets[process], options.record_to):
-            await role.run(config, listeners, stop, process=process, upgrade=upgrade)
+    def work(stop: asyncio.Event) -> Coroutine[Any, Any, None]:
+        return role.run(config, listeners, stop, process=process, upgrade=upgrade)
 
-    return recorded
+    return _recorded(work, config.record_sockets[process], options.record_to, is_ours)
 
 
 def _observe(config: Config, listeners: dict[str, socket.socket]) -> _Work:

@@ -9,7 +9,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gateway import __version__
@@ -121,8 +121,8 @@ class Upgrade:
     take_over: bool = False
     #: A supervisor keeps it, and starts it again when it ends: only another supervisor's tap may take over from it.
     supervised: bool = False
-    #: Called when it has taken over and the other process is about to be gone.
-    taken_over: Callable[[], None] = lambda: None
+    #: Awaited when it has taken over and the other process is about to be gone.
+    taken_over: Callable[[], Awaitable[None]] | None = None
     #: Called when another process has taken over from it; does not return.
     leave: Callable[[], None] = leave
 
@@ -162,9 +162,8 @@ async def run(
         giver.start()
         for tap in config.taps:
             _log.info("tap %s forwards %s to %s", tap.name, _bound(running.sockets[tap.name]), tap.upstream)
-        if taken is not None:
-            # It waits for the other process, and nobody waits for it.
-            await asyncio.to_thread(upgrade.taken_over)
+        if taken is not None and upgrade.taken_over is not None:
+            await upgrade.taken_over()
         intake.delays.watch()
         await _tick(running.journal, link, intake, stop)
     finally:

@@ -7,10 +7,12 @@ import contextlib
 import hashlib
 import random
 import socket
+import ssl
 from pathlib import Path
 
 from gateway.pb import longrunning_pb2, tap_pb2
-from tests.command import PATIENCE_S
+from tests.certificates import Authority
+from tests.command import PATIENCE_S, free_ports
 from tests.tap.frames import EXECUTE, PREFACE, SETTINGS_ACK, Peer, data, grpc, settings
 from tests.tap.handover.upgrading import Upgradable, talks, upgradable
 from tests.tap.reading import payloads
@@ -91,7 +93,7 @@ async def test_what_a_peer_does_not_take_waits_for_it_and_is_bounded(tmp_path: P
     async with upgradable(tmp_path) as tap:
         pair = await tap.pair()
         said = {pair.client: b"", pair.server: b""}
-        for number in range(3):
+        for number in range(2):
             for sock in said:
                 said[sock] += await _fill(sock, number)
             assert max(map(len, said.values())) < _MUCH
@@ -258,3 +260,36 @@ async def test_bytes_arrive_unchanged_while_processes_take_over_from_each_other(
         assert coming.result() > 3
         for pair in idle:
             assert await talks(pair)
+
+
+async def test_connections_with_tls_end_and_new_ones_are_taken(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    identity = authority.issue("tap")
+    (port,) = free_ports(1)
+    tls = {"cert_file": str(identity.cert_file), "key_file": str(identity.key_file)}
+    secured = {"name": "workers", "listen": f"127.0.0.1:{port}", "carries": ["worker_api"], "tls": tls}
+    context = ssl.create_default_context(cafile=str(authority.file))
+    loop = asyncio.get_running_loop()
+    async with upgradable(tmp_path, secured) as tap:
+        plain, before = await tap.pair(), tap.process
+        for _ in range(2):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+            server, _ = await loop.sock_accept(tap.upstream)
+            writer.write(b"hello")
+            with server:
+                assert await Pair(server, server).read(server, 5) == b"hello"
+                await tap.upgrade()
+                await before.logged("1 connections end: they have TLS, which cannot be handed over")
+                with contextlib.suppress(ConnectionError):
+                    assert await reader.read() == b""
+                with contextlib.suppress(ConnectionError):
+                    assert await loop.sock_recv(server, 1) == b""
+            writer.close()
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
+                await writer.wait_closed()
+            before = tap.process
+        assert await talks(plain)
+        async with tap.link() as link:
+            records = await link.until_kind("connection_closed", 2)
+        by_tap = tap_pb2.ConnectionClosed.TAP
+        assert [each.connection_closed.by for each in records if each.HasField("connection_closed")] == [by_tap, by_tap]

@@ -7,7 +7,7 @@ import contextlib
 import socket
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, create_subprocess_exec
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -87,12 +87,13 @@ class Upgradable:
 
 
 @asynccontextmanager
-async def upgradable(directory: Path, **more: object) -> AsyncIterator[Upgradable]:
-    """A tap in front of a listening socket; everything that is started is ended."""
+async def upgradable(directory: Path, *other_taps: Mapping[str, object], **more: object) -> AsyncIterator[Upgradable]:
+    """A tap in front of a listening socket, besides others; everything that is started is ended."""
     async with listening() as upstream, contextlib.AsyncExitStack() as stack:
         (port,) = free_ports(1)
         address = f"127.0.0.1:{upstream.getsockname()[1]}"
-        taps = [{"name": "execution", "listen": f"127.0.0.1:{port}", "upstream": address, "carries": ["execution"]}]
+        tap_of_all = {"name": "execution", "listen": f"127.0.0.1:{port}", "upstream": address, "carries": ["execution"]}
+        taps = [tap_of_all, *({"upstream": address, **each} for each in other_taps)]
         tap = Upgradable(Settings(directory, taps=taps, **more), port, upstream, stack)
         await tap.begin()
         yield tap
