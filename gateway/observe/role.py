@@ -18,6 +18,7 @@ from gateway.observe.introspection.service import IntrospectionService
 from gateway.observe.introspection.state import PublishedState
 from gateway.observe.link import RecordLink
 from gateway.observe.observer import Observer, model_settings
+from gateway.observe.statistics import Statistics
 from gateway.observe.translate import Translator
 
 #: Of the time that stopping may take, the part that answers under way get.
@@ -38,10 +39,11 @@ async def run(config: Config, stop: asyncio.Event) -> None:
     def link_state() -> LinkState:
         return LinkState(link.silence_s(), link.is_fresh, link.problem, translator.run)
 
-    overview = Overview(config, model, link_state, lambda: translator.foreign)
+    statistics = Statistics(model)
+    overview = Overview(config, model, statistics, link_state, lambda: translator.foreign)
     # The model begins anew with every process, and with it the epoch.
     feed = Feed(PublishedState(model, overview, uuid.uuid4().hex))
-    observer = Observer(model, translator, feed)
+    observer = Observer(model, statistics, translator, feed)
     link = RecordLink(config.record_sockets[0], observer.position, observer.receive)
     if config.cas is not None:
         observer.actions = ActionReader(config.cas, observer.action_found)

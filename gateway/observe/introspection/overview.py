@@ -15,6 +15,8 @@ from gateway.model.scheduler import SchedulerModel
 from gateway.observe import health
 from gateway.observe.health import LinkState, ModelState
 from gateway.observe.introspection import shape
+from gateway.observe.introspection.accumulated import accumulated
+from gateway.observe.statistics import Statistics
 from gateway.observe.timestamps import optional_timestamp
 from gateway.observe.wire import field
 from gateway.pb import introspection_pb2 as pb
@@ -28,7 +30,8 @@ class OverviewBytes(NamedTuple):
 
     #: A whole Scheduler.
     message: bytes
-    #: The same without what changes by itself every second: the taps' totals and ticks. Two equal ones are one revision.
+    #: The same without the taps' totals and ticks, which change by themselves every second, and without statistics. Two equal ones
+    #: are one revision.
     lasting: bytes
 
 
@@ -36,10 +39,16 @@ class Overview:
     """Makes Scheduler messages."""
 
     def __init__(
-        self, config: Config, model: SchedulerModel, link: Callable[[], LinkState], foreign: Callable[[], dict[str, int]]
+        self,
+        config: Config,
+        model: SchedulerModel,
+        statistics: Statistics,
+        link: Callable[[], LinkState],
+        foreign: Callable[[], dict[str, int]],
     ) -> None:
         self._config = config
         self._model = model
+        self._statistics = statistics
         self._link = link
         self._foreign = foreign
         #: How many anomalies there had been when `_anomalies` was encoded.
@@ -49,7 +58,7 @@ class Overview:
     def encode(self) -> OverviewBytes:
         """As it is now."""
         model = self._model
-        link = self._link()
+        link, counts = self._link(), model.counts()
         anomalies = model.anomaly_counts.total()
         if anomalies != self._anomalies_seen:
             self._anomalies_seen = anomalies
@@ -60,7 +69,7 @@ class Overview:
         message = pb.Scheduler(
             name=self._config.scheduler_name,
             up_since=optional_timestamp(model.up_since),
-            counts=shape.counts(model.counts()),
+            counts=shape.counts(counts),
             health=health.assess(self._config, link, partial),
             taps=health.describe_taps(self._config, link),
             tap_processes=health.describe_processes(link, self._config.record_sockets[0].stem),
@@ -78,4 +87,10 @@ class Overview:
             tap.ClearField("streams")
             tap.ClearField("messages")
         message.ClearField("tap_processes")
-        return OverviewBytes(whole + self._anomalies, message.SerializeToString() + self._anomalies)
+        statistics = accumulated(
+            self._statistics, sees_clients=counts.queued is not None, sees_workers=counts.workers is not None
+        ).SerializeToString()
+        rest = self._anomalies
+        return OverviewBytes(
+            b"".join((whole, rest, *field(pb.Scheduler.STATISTICS_FIELD_NUMBER, (statistics,)))), message.SerializeToString() + rest
+        )

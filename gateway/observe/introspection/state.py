@@ -6,7 +6,7 @@ are kept as immutable bytes, a snapshot is a list of references: consistent, how
 The log for subscribers that come back is the entities themselves, in the order of their last change, and a bounded list of
 removals: whoever knows a revision from which on all removals are listed gets only what changed.
 
-The taps' totals are no part of a revision: a batch that brings nothing but new totals has the number of the batch before.
+The taps' totals and the statistics are no part of a revision: a batch that brings nothing else has the number of the batch before.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from gateway.observe.introspection.feed import Feed
 from gateway.observe.introspection.overview import Overview
 from gateway.observe.introspection.state import PublishedState
 from gateway.observe.observer import Observer, model_settings
+from gateway.observe.statistics import Statistics
 from gateway.observe.translate import Translator
 from gateway.pb import introspection_pb2 as pb
 from tests.observe.records import EPOCH, ScriptedTap, config, execute_request, operation, registration, result, start_action
@@ -24,11 +25,12 @@ class Observed:
         self.model = SchedulerModel(model_settings(self.config))
         self.translator = Translator(self.config)
         self.fresh = True
-        overview = Overview(self.config, self.model, self._link, lambda: self.translator.foreign)
+        self.statistics = Statistics(self.model)
+        overview = Overview(self.config, self.model, self.statistics, self._link, lambda: self.translator.foreign)
         self.state = PublishedState(self.model, overview, epoch)
         self.feed = Feed(self.state)
         self.answers = Answers(self.model, self.feed)
-        self.observer = Observer(self.model, self.translator, self.feed)
+        self.observer = Observer(self.model, self.statistics, self.translator, self.feed)
         self.play()
 
     def _link(self) -> LinkState:
