@@ -1,19 +1,22 @@
 """Routes: a request comes in, the reply of the documented route goes out. Each handler parses, looks up, shapes and responds.
 
-The seven routes of monitoring-api.md, and /livez and /readyz for whoever keeps the process.
+The seven routes of monitoring-api.md, /metrics for Prometheus, and /livez and /readyz for whoever keeps the process.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from aiohttp import web
-from aiohttp.hdrs import ACCEPT_ENCODING, IF_NONE_MATCH
+from aiohttp.hdrs import ACCEPT, ACCEPT_ENCODING, IF_NONE_MATCH
 
 from gateway.serve.bodies import ListBody
 from gateway.serve.encodings import IDENTITY, LEAST_BYTES, Twins, choose
+from gateway.serve.metrics.exposition import Exposition
+from gateway.serve.metrics.latencies import Latencies
 from gateway.serve.overview import Overview, nothing_known
 from gateway.serve.parameters import PAGE_TOKEN, no_parameters, operations_query, workers_query
 from gateway.serve.problems import ProblemError, not_found, not_ready, quoted
@@ -35,6 +38,8 @@ class Asked:
     """A request, as far as handlers look at it."""
 
     target: Target
+    #: Accept; "": none.
+    media: str
     #: Accept-Encoding; "": none.
     accepts: str
     #: If-None-Match; None: none.
@@ -44,7 +49,8 @@ class Asked:
 class Routes:
     """All addresses of the HTTP side."""
 
-    def __init__(self, upstream: Upstream, overview: Overview) -> None:
+    def __init__(self, upstream: Upstream, overview: Overview, now: Callable[[], float] = time.time) -> None:
+        """Args: who is followed; what renders the documents; the wall clock, in Unix seconds."""
         self._upstream = upstream
         self._overview = overview
         self._twins = Twins()
@@ -55,6 +61,7 @@ class Routes:
             "/api/v1/scheduler/status": self._status,
             "/api/v1/scheduler/metrics": self._metrics,
             "/api/v1/system/health": self._health,
+            "/metrics": self._exposed,
             "/livez": self._livez,
             "/readyz": self._readyz,
         }
@@ -63,23 +70,28 @@ class Routes:
             "/api/v1/workers/": self._worker,
             "/api/v1/operations/": self._operation,
         }
+        #: How long answers took.
+        self.latencies = Latencies((*self._at, *map(_template, self._below)))
+        self._exposition = Exposition(upstream, overview, self.latencies, now=now)
 
     async def answer(self, request: web.BaseRequest) -> Reply:
-        """The reply to a request.
+        """The reply to a request; `request["route"]` is then the route's template, if it has one.
 
         Raises:
             ProblemError: 400, 404, 405 or 503.
         """
         target = parse_target(request.raw_path)
         headers = request.headers
-        asked = Asked(target, headers.get(ACCEPT_ENCODING, ""), headers.get(IF_NONE_MATCH))
+        asked = Asked(target, headers.get(ACCEPT, ""), headers.get(ACCEPT_ENCODING, ""), headers.get(IF_NONE_MATCH))
         at = self._at.get(target.path)
         if at is not None:
+            request["route"] = target.path
             _check_method(request.method)
             return await at(asked)
         for beginning, below in self._below.items():
             rest = target.path.removeprefix(beginning)
             if rest and rest != target.path:
+                request["route"] = _template(beginning)
                 _check_method(request.method)
                 return await below(asked, rest)
         raise not_found(f"Path {quoted(target.path)}")
@@ -120,6 +132,10 @@ class Routes:
         no_parameters(asked.target)
         usable, body = self._overview.health()
         return Reply(body, status=200 if usable else 503)
+
+    async def _exposed(self, asked: Asked) -> Reply:
+        no_parameters(asked.target)
+        return await self._exposition.reply(asked.media, asked.accepts)
 
     async def _livez(self, asked: Asked) -> Reply:
         no_parameters(asked.target)
@@ -172,6 +188,10 @@ class Routes:
         """While upstream is away, `Age` says how old the last state is."""
         upstream = self._upstream
         return Reply(body, status=status, headers={"Age": str(int(upstream.silence_s()))} if upstream.is_away else None)
+
+
+def _template(beginning: str) -> str:
+    return f"{beginning}{{id}}"
 
 
 def _check_method(method: str) -> None:
