@@ -2,9 +2,9 @@
 
     scripts/bench scrape [--scrapes N]
 
-Large is 10,000 workers and 100,000 operations, small a hundredth of that. CPU time, in this process: of a scrape's bytes as Prometheus
-asks for them, OpenMetrics and gzip; the longest that making them holds the loop; what observe spends on statistics for each batch that
-it publishes, and for each change. Ends with 1 where a large scrape costs more than CEILING times a small one.
+Large is 10,000 workers and 100,000 operations, small a hundredth of that. CPU time, in this process: of a scrape's bytes as
+Prometheus asks for them, OpenMetrics and gzip; the longest that making them holds the loop; what observe spends on statistics for
+each batch that it publishes, and for each change. Ends with 1 where a large scrape costs more than CEILING times a small one.
 """
 
 from __future__ import annotations

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import re
 from collections.abc import AsyncIterator
 
 import pytest
 import zstandard
 
 from gateway.config.types import Config
+from gateway.pb import introspection_pb2 as pb
+from gateway.pb.tap_pb2 import ListenerTotals
 from gateway.serve.metrics import exposition
 from gateway.serve.metrics.exposition import is_openmetrics
 from gateway.serve.metrics.families import FAMILIES
+from tests.observe.introspection.observed import Observed
 from tests.serve.implementer import Implementer
 from tests.serve.metrics.scraped import busy_scheduler, of, parsed, samples
+from tests.serve.metrics.test_families import DOCUMENT
 from tests.serve.running import Client, serving
 from tests.serve.test_routes import fill
 
@@ -156,6 +161,25 @@ async def test_while_upstream_is_away_ages_stand_still(config: Config, implement
         behind_s = of(found, "nativelink_gateway_state_age_seconds")[""]
         # The test's wall clock stands still: it is the state's time that is told.
         assert of(found, "nativelink_queue_oldest_age_seconds")[""] == pytest.approx(29.5 - behind_s, abs=0.1)
+
+
+async def test_there_are_no_more_series_than_is_stated(config: Config, implementer: Implementer) -> None:
+    """Whatever happens: an observer with everything that has a bound over it."""
+    observed = Observed()
+    for number in range(100):
+        observed.statistics.waiting.put(number, 0, (("pool", str(number)),), 0)
+    observed.tap.tick(execution=ListenerTotals(name="execution"), workers=ListenerTotals(name="workers"))
+    observed.publish()
+    implementer.set(scheduler=pb.Scheduler.FromString(observed.state.scheduler.message))
+    await implementer.start()
+    async with serving(config) as client:
+        found = samples(await client.body("/metrics"))
+    of_routes = [labels for name, labels in found if name.startswith("nativelink_gateway_http")]
+    histograms = {tuple(each for each in labels if each[0] != "le") for labels in of_routes}
+    stated = re.search(r"that is at most (\d+) series, and (\d+) for each route and class", DOCUMENT)
+    assert stated is not None
+    assert 0.9 * int(stated[1]) < len(found) - len(of_routes) <= int(stated[1])
+    assert len(of_routes) == int(stated[2]) * len(histograms)
 
 
 async def test_requests_are_counted_by_route_and_class(client: Client) -> None:
