@@ -28,15 +28,28 @@ def test_the_version_and_every_command_are_told(capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit):
         main(["--help"])
     told = capsys.readouterr().out
-    assert all(f"    {each}" in told for each in ("run", "tap", "observe", "serve", "check-config", "demo"))
+    assert all(f"    {each}" in told for each in ("run", "tap", "observe", "serve", "inspect", "check-config", "demo"))
 
 
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("run", {"--config", "--nativelink-config", "--http", "--log-level"}),
-        ("tap", {"--config", "--nativelink-config", "--http", "--log-level", "--listener", "--supervisor"}),
-        ("observe", {"--config", "--nativelink-config", "--http", "--log-level", "--supervisor"}),
+        ("run", {"--config", "--nativelink-config", "--http", "--log-level", "--record", "--record-bytes"}),
+        (
+            "tap",
+            {
+                "--config",
+                "--nativelink-config",
+                "--http",
+                "--log-level",
+                "--listener",
+                "--supervisor",
+                "--record",
+                "--record-bytes",
+            },
+        ),
+        ("observe", {"--config", "--nativelink-config", "--http", "--log-level", "--supervisor", "--replay", "--speed"}),
+        ("inspect", {"--json", "--full", "--redact", "--key", "--keep-numbers"}),
         ("serve", {"--config", "--nativelink-config", "--http", "--log-level", "--listener", "--supervisor"}),
         ("check-config", {"--config", "--nativelink-config", "--http", "--log-level"}),
         ("demo", {"--http", "--log-level", "--rate", "--workers", "--operations", "--seed"}),
@@ -51,7 +64,18 @@ def test_help_tells_every_option(name: str, options: set[str], capsys: pytest.Ca
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["walk"], ["run", "--confi", "x"], ["tap", "--listener", "x"], ["tap", "--listener", "x=999999"]]
+    "arguments",
+    [
+        [],
+        ["walk"],
+        ["run", "--confi", "x"],
+        ["tap", "--listener", "x"],
+        ["tap", "--listener", "x=999999"],
+        ["observe", "--replay", "x", "--speed", "0"],
+        ["observe", "--speed", "fast"],
+        ["tap", "--record-bytes", "5"],
+        ["inspect"],
+    ],
 )
 def test_a_mistake_in_the_arguments_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -227,3 +251,17 @@ async def test_a_certificate_that_cannot_be_used_is_told_before_anything_starts(
         f"nativelink-gateway {name}: gateway.taps[workers].tls.key_file: {other.key_file}: "
         f"the key does not belong to the certificate in {own.cert_file}\n"
     )
+
+
+@pytest.mark.parametrize("name", ["run", "tap"])
+async def test_a_tap_without_enough_descriptors_is_refused(name: str, tmp_path: Path) -> None:
+    config = tmp_path / "gateway.json5"
+    config.write_text(json.dumps({"gateway": {"state_dir": str(tmp_path / "state")}}))
+    shell = f"ulimit -Hn 4095 && exec {sys.executable} -P -m gateway.cli {name} --config {config}"
+    process = await create_subprocess_exec("bash", "-c", f"ulimit -Sn 1024 && {shell}", stdout=PIPE, stderr=PIPE)
+    async with asyncio.timeout(PATIENCE_S):
+        _, err = await process.communicate()
+    assert process.returncode == 1
+    assert "this process may have 4095 files open, and a tap needs 4096 or more" in err.decode()
+    assert "LimitNOFILE" in err.decode()
+    assert "Traceback" not in err.decode()

@@ -20,6 +20,8 @@ from gateway.errors import GatewayError, StartError
 #: Of sysexits.h: a defect of the program.
 DEFECT = 70
 _PR_SET_PDEATHSIG = 1
+#: A tap with fewer is refused.
+LEAST_DESCRIPTORS = 4_096
 
 logger = logging.getLogger(__name__)
 
@@ -67,11 +69,24 @@ def run_until_stopped(
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def raise_descriptor_limit() -> None:
-    """Every connection of a tap costs two descriptors; the soft limit of 1,024 is for programs that use select()."""
+def raise_descriptor_limit(*, taps: bool = False) -> None:
+    """Every connection of a tap costs two descriptors; the soft limit of 1,024 is for programs that use select().
+
+    Args:
+        taps: this process, or one that it starts, is in the way of builds.
+
+    Raises:
+        StartError: a tap could not hold what a small cluster connects.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if taps and soft != resource.RLIM_INFINITY and soft < LEAST_DESCRIPTORS:
+        raise StartError(
+            f"this process may have {soft} files open, and a tap needs {LEAST_DESCRIPTORS} or more, two for each connection: "
+            "raise the hard limit (ulimit -Hn, LimitNOFILE= of the systemd unit, --ulimit nofile= of the container)"
+        )
 
 
 def die_with(supervisor: int) -> None:

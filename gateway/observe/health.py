@@ -41,6 +41,8 @@ class LinkState:
     problem: str | None
     #: None: nothing was ever read.
     run: TapRun | None
+    #: What is played instead of followed, a sentence; None: a tap is followed.
+    replay: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +56,23 @@ class ModelState:
     foreign: Mapping[str, int]
 
 
-def assess(config: Config, link: LinkState, model: ModelState) -> pb.Health:
+@dataclass(frozen=True, slots=True)
+class CheckpointState:
+    """How the checkpoint is, from which observe began and which it writes."""
+
+    #: What is shown was written then, Unix nanoseconds, and no tap has confirmed it; None: taps have.
+    shown_from: int | None = None
+    #: Why none can be written; None: they can.
+    problem: str | None = None
+
+
+def assess(config: Config, link: LinkState, model: ModelState, checkpoint: CheckpointState = CheckpointState()) -> pb.Health:
     """The health of what is shown."""
-    reasons = list(_reasons(config, link, model))
+    reasons = list(_reasons(config, link, model, checkpoint))
     status = pb.Health.DEGRADED if reasons else pb.Health.HEALTHY
     if not link.is_fresh:
         status = pb.Health.UNHEALTHY
-    return pb.Health(status=status, reasons=reasons, notes=list(_notes(config, link, model)))
+    return pb.Health(status=status, reasons=reasons, notes=list(_notes(config, link, model, checkpoint)))
 
 
 def describe_taps(config: Config, link: LinkState) -> list[pb.Tap]:
@@ -100,9 +112,11 @@ def _describe(listener: ListenerState, run: TapRun, *, attached: bool) -> pb.Tap
     )
 
 
-def _reasons(config: Config, link: LinkState, model: ModelState) -> Iterator[str]:
+def _reasons(config: Config, link: LinkState, model: ModelState, checkpoint: CheckpointState) -> Iterator[str]:
     if not link.is_fresh:
         yield _unattached(link)
+        if checkpoint.shown_from is not None:
+            yield f"What is shown is the checkpoint of {_clock(checkpoint.shown_from)}: it is corrected when a tap is attached."
     if link.is_fresh and link.run and link.run.last_tick and link.run.last_tick.loop_lag_ns >= HELD_UP_NS:
         yield (
             f"The tap was held up for {link.run.last_tick.loop_lag_ns / 1e9:.1f} s within the last second, and so was what goes "
@@ -136,7 +150,9 @@ def _unattached(link: LinkState) -> str:
     return f"No tap is attached: its record link is silent for {link.silence_s:.0f} s. See whether the tap process is stopped."
 
 
-def _notes(config: Config, link: LinkState, model: ModelState) -> Iterator[str]:
+def _notes(config: Config, link: LinkState, model: ModelState, checkpoint: CheckpointState) -> Iterator[str]:
+    if link.replay is not None:
+        yield link.replay
     carried = {carries for tap in config.taps for carries in tap.carries}
     if Carries.EXECUTION not in carried:
         yield (
@@ -167,6 +183,11 @@ def _notes(config: Config, link: LinkState, model: ModelState) -> Iterator[str]:
                 f"{share} % of the bytes through tap {listener.name!r} are not execution traffic: point clients' --remote_cache "
                 f"straight at NativeLink ({listener.upstream}) to keep bulk transfers off the tap."
             )
+    if checkpoint.problem is not None:
+        yield (
+            f"The checkpoint in {config.state_dir} (gateway.state_dir) cannot be written ({checkpoint.problem}): when observe "
+            "restarts, what the tap no longer has will be missing. See whether the disk is full, and who may write there."
+        )
     for scheduler, count in sorted(model.foreign.items()):
         yield f"{count} messages belong to scheduler {scheduler!r}, which is not the one shown here ({config.scheduler_name!r})."
 

@@ -51,6 +51,8 @@ class Observer:
         self._feed = feed
         #: None: no CAS is configured.
         self.actions: ActionReader | None = None
+        #: That the link has brought. 0: what is shown was loaded, if anything is.
+        self.batches = 0
 
     def position(self) -> Position:
         """Where the link goes on."""
@@ -60,12 +62,18 @@ class Observer:
     def receive(self, records: Iterable[tap_pb2.TapRecord]) -> None:
         """A batch of the link."""
         translator, model = self._translator, self._model
+        self.batches += 1
         changes: list[Change] = []
         for record in records:
             for event in translator.translate(record):
                 changes += self._counted(model.apply(event))
             changes += self._counted(model.advance(translator.now))
         self._changed(changes)
+
+    def want_actions(self) -> None:
+        """Ask for what a state that was loaded lacks."""
+        if self.actions is not None:
+            self._enriched(self.actions, self._model.operations)
 
     def action_found(self, name: ActionName, content: ActionContent) -> None:
         """The CAS answered."""
@@ -79,15 +87,16 @@ class Observer:
 
     def _changed(self, changes: list[Change]) -> None:
         if self.actions is not None:
-            changes += self._enriched(self.actions, changes)
+            arrivals = dict.fromkeys(change.arrival for change in changes if isinstance(change, OperationChanged))
+            changes += self._enriched(self.actions, arrivals)
         if changes:
             self._feed.state.mark(changes)
             self._feed.wake()
 
-    def _enriched(self, actions: ActionReader, changes: Iterable[Change]) -> list[Change]:
+    def _enriched(self, actions: ActionReader, arrivals: Iterable[int]) -> list[Change]:
         """Ask for the Actions of operations that lack theirs; what is known already is told to the model at once."""
         more: list[Change] = []
-        for arrival in dict.fromkeys(change.arrival for change in changes if isinstance(change, OperationChanged)):
+        for arrival in arrivals:
             operation = self._model.operations.get(arrival)
             if operation is None or operation.key is None or operation.action_platform is not None:
                 continue

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
+import time
 
 from gateway.config.types import Config
-from gateway.model.scheduler import SchedulerModel
+from gateway.errors import StartError
 from gateway.observe import listening
 from gateway.observe.cas import ActionReader
-from gateway.observe.health import LinkState
+from gateway.observe.checkpoint.restore import Beginning, give_up, restore
+from gateway.observe.checkpoint.writer import CheckpointWriter
+from gateway.observe.health import CheckpointState, LinkState
 from gateway.observe.introspection.answers import Answers
 from gateway.observe.introspection.feed import Feed
 from gateway.observe.introspection.overview import Overview
@@ -18,8 +20,6 @@ from gateway.observe.introspection.service import IntrospectionService
 from gateway.observe.introspection.state import PublishedState
 from gateway.observe.link import RecordLink
 from gateway.observe.observer import Observer, model_settings
-from gateway.observe.statistics import Statistics
-from gateway.observe.translate import Translator
 
 #: Of the time that stopping may take, the part that answers under way get.
 _GRACE = 0.2
@@ -33,20 +33,37 @@ async def run(config: Config, stop: asyncio.Event) -> None:
     Raises:
         StartError: the introspection service cannot listen where it should.
     """
-    model = SchedulerModel(model_settings(config))
-    translator = Translator(config)
+    sources = [path.name for path in config.record_sockets[:1]]
+    beginning = restore(config, model_settings(config), sources, time.time_ns())
+    try:
+        await _go_on(config, beginning, stop)
+    except StartError:
+        raise
+    except Exception:
+        give_up(config)
+        raise
+
+
+async def _go_on(config: Config, beginning: Beginning, stop: asyncio.Event) -> None:
+    socket = config.record_sockets[0]
+    model = beginning.state.model
+    translator = beginning.state.translators[socket.name]
 
     def link_state() -> LinkState:
         return LinkState(link.silence_s(), link.is_fresh, link.problem, translator.run)
 
-    statistics = Statistics(model)
-    overview = Overview(config, model, statistics, link_state, lambda: translator.foreign)
-    # The model begins anew with every process, and with it the epoch.
-    feed = Feed(PublishedState(model, overview, uuid.uuid4().hex))
+    def checkpoint_state() -> CheckpointState:
+        return CheckpointState(None if observer.batches else beginning.written_at, writer.problem)
+
+    statistics = beginning.state.statistics
+    overview = Overview(config, model, statistics, link_state, lambda: translator.foreign, checkpoint_state)
+    feed = Feed(PublishedState(model, overview, beginning.history, is_published=beginning.is_published))
     observer = Observer(model, statistics, translator, feed)
-    link = RecordLink(config.record_sockets[0], observer.position, observer.receive)
+    writer = CheckpointWriter(config, beginning.state, lambda: observer.batches)
+    link = RecordLink(socket, observer.position, observer.receive)
     if config.cas is not None:
         observer.actions = ActionReader(config.cas, observer.action_found)
+        observer.want_actions()
 
     service = IntrospectionService(Answers(model, feed), feed)
     server = listening.create_server()
@@ -60,12 +77,16 @@ async def run(config: Config, stop: asyncio.Event) -> None:
             running = [
                 tasks.create_task(link.follow(), name="record link"),
                 tasks.create_task(feed.run(), name="watch feed"),
+                tasks.create_task(writer.run(), name="checkpoints"),
             ]
             if observer.actions is not None:
                 running.append(tasks.create_task(observer.actions.run(), name="cas"))
             await stop.wait()
             for task in running:
                 task.cancel()
+        feed.close()
+        feed.state.publish()
+        writer.finish(feed.state.history)
     finally:
         await service.stop()
         await server.stop(config.stop_timeout_s * _GRACE)

@@ -19,6 +19,8 @@ from gateway.model.changes import (
     Change,
     OperationChanged,
     OperationRemoved,
+    RecordsLost,
+    RegistrationRefused,
     SchedulerRestarted,
     WorkerChanged,
     WorkerRemoved,
@@ -80,12 +82,14 @@ class Statistics:
         "execution_time",
         "operations_dropped",
         "queue_time",
+        "records_missed",
         "results",
         "scheduler_restarts",
         "waiting",
         "worker_connections",
         "workers",
         "workers_lost",
+        "workers_refused",
     )
 
     def __init__(self, model: SchedulerModel) -> None:
@@ -106,7 +110,7 @@ class Statistics:
         self.attempts_failed = dict.fromkeys(ATTEMPT_FAILURES, 0)
         self.operations_dropped = dict.fromkeys(OPERATION_DROPS, 0)
         self.anomalies = dict.fromkeys(ANOMALY_KINDS, 0)
-        self.scheduler_restarts = 0
+        self.scheduler_restarts = self.workers_refused = self.records_missed = 0
         self.waiting = Waiting()
         #: Arrival -> state.
         self._worker_states: dict[int, str] = {}
@@ -142,18 +146,25 @@ class Statistics:
                     self.attempts_failed[change.reason] += 1
                 case OperationRemoved():
                     self._gone(change)
-                case WorkerRemoved():
-                    state = self._worker_states.pop(change.arrival, None)
-                    if state is not None:
-                        self.workers[state] -= 1
-                    self.workers_lost[change.reason] = self.workers_lost.get(change.reason, 0) + 1
-                case AnomalyFound():
-                    kind = change.anomaly.kind
-                    self.anomalies[kind] = self.anomalies.get(kind, 0) + 1
-                case SchedulerRestarted():
-                    self.scheduler_restarts += 1
                 case _:
-                    pass  # the model itself counts what was lost and who was refused
+                    self._rare(change)
+
+    def _rare(self, change: Change) -> None:
+        match change:
+            case WorkerRemoved():
+                state = self._worker_states.pop(change.arrival, None)
+                if state is not None:
+                    self.workers[state] -= 1
+                self.workers_lost[change.reason] = self.workers_lost.get(change.reason, 0) + 1
+            case AnomalyFound():
+                kind = change.anomaly.kind
+                self.anomalies[kind] = self.anomalies.get(kind, 0) + 1
+            case SchedulerRestarted():
+                self.scheduler_restarts += 1
+            case RegistrationRefused():
+                self.workers_refused += 1
+            case RecordsLost():
+                self.records_missed += change.count
 
     def _enter(self, worker: Worker) -> None:
         before, state = self._worker_states.get(worker.arrival), _state(worker)

@@ -45,18 +45,30 @@ class Splitter:
     def __init__(self, limit: int) -> None:
         #: Bytes of a message at most.
         self._limit = limit
-        self._rest = b""
+        #: What has come of a message that is not whole, in the pieces in which it came: joined once it is, so that a large one is
+        #: not copied with every piece.
+        self._pieces: list[bytes] = []
+        self._have = 0
+        #: Bytes that have to be there before it is worth a look.
+        self._need = 0
 
     def feed(self, data: bytes) -> Iterator[memoryview]:
-        """The messages that are whole now, as views into `data`.
+        """The messages that are whole now, as views.
 
         Raises:
             FramingError: a length is over the limit, or no varint. What follows cannot be found.
         """
-        data = self._rest + data if self._rest else data
+        if self._pieces:
+            self._pieces.append(data)
+            self._have += len(data)
+            if self._have < self._need:
+                return
+            data = b"".join(self._pieces)
+            self._pieces.clear()
         view = memoryview(data)
         start = 0
         size = len(data)
+        need = 0
         while True:
             length = shift = 0
             position = start
@@ -73,7 +85,10 @@ class Splitter:
                 raise FramingError(f"a message of {length} bytes, over the limit of {self._limit}")
             end = position + 1 + length
             if end > size:
+                need = end - start
                 break
             yield view[position + 1 : end]
             start = end
-        self._rest = data[start:]
+        if start < size:
+            self._pieces.append(data[start:])
+            self._have, self._need = size - start, need

@@ -70,9 +70,36 @@ STAGE_EXECUTING: Stage.ValueType  # 3
 STAGE_COMPLETED: Stage.ValueType  # 4
 Global___Stage: _TypeAlias = Stage  # noqa: Y015
 
+class _WorkerState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _WorkerStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WorkerState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    WORKER_STATE_UNSPECIFIED: _WorkerState.ValueType  # 0
+    ACTIVE: _WorkerState.ValueType  # 1
+    """can_accept_work"""
+    PAUSED: _WorkerState.ValueType  # 2
+    DRAINING: _WorkerState.ValueType  # 3
+    FULL_UP: _WorkerState.ValueType  # 4
+    """Neither paused nor draining, and it runs as much as it may."""
+
+class WorkerState(_WorkerState, metaclass=_WorkerStateEnumTypeWrapper): ...
+
+WORKER_STATE_UNSPECIFIED: WorkerState.ValueType  # 0
+ACTIVE: WorkerState.ValueType  # 1
+"""can_accept_work"""
+PAUSED: WorkerState.ValueType  # 2
+DRAINING: WorkerState.ValueType  # 3
+FULL_UP: WorkerState.ValueType  # 4
+"""Neither paused nor draining, and it runs as much as it may."""
+Global___WorkerState: _TypeAlias = WorkerState  # noqa: Y015
+
 @_typing.final
 class Revision(_message.Message):
-    """A state. Numbers of one epoch are ordered; a new epoch begins whenever the state was not continued without loss."""
+    """A state. Numbers of one epoch are ordered; a new epoch begins whenever revisions were not continued without loss;
+    the state itself may outlive an epoch.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -274,6 +301,7 @@ class WorkerDetail(_message.Message):
     USER_AGENT_FIELD_NUMBER: _builtins.int
     ID_PREFIX_FIELD_NUMBER: _builtins.int
     STORY_FIELD_NUMBER: _builtins.int
+    ANOMALIES_FIELD_NUMBER: _builtins.int
     max_inflight_tasks: _builtins.int
     """0: unlimited. Absent: not seen."""
     peer: _builtins.str
@@ -286,6 +314,10 @@ class WorkerDetail(_message.Message):
 
     @_builtins.property
     def story(self) -> _containers.RepeatedCompositeFieldContainer[Global___StoryLine]: ...
+    @_builtins.property
+    def anomalies(self) -> _containers.RepeatedCompositeFieldContainer[Global___Anomaly]:
+        """Of the recent ones, those about this worker, without their stories."""
+
     def __init__(
         self,
         *,
@@ -295,10 +327,11 @@ class WorkerDetail(_message.Message):
         user_agent: _builtins.str = ...,
         id_prefix: _builtins.str = ...,
         story: _abc.Iterable[Global___StoryLine] | None = ...,
+        anomalies: _abc.Iterable[Global___Anomaly] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_inflight_tasks", b"_max_inflight_tasks", "_remaining_properties", b"_remaining_properties", "max_inflight_tasks", b"max_inflight_tasks", "remaining_properties", b"remaining_properties"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_inflight_tasks", b"_max_inflight_tasks", "_remaining_properties", b"_remaining_properties", "id_prefix", b"id_prefix", "max_inflight_tasks", b"max_inflight_tasks", "peer", b"peer", "remaining_properties", b"remaining_properties", "story", b"story", "user_agent", b"user_agent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_inflight_tasks", b"_max_inflight_tasks", "_remaining_properties", b"_remaining_properties", "anomalies", b"anomalies", "id_prefix", b"id_prefix", "max_inflight_tasks", b"max_inflight_tasks", "peer", b"peer", "remaining_properties", b"remaining_properties", "story", b"story", "user_agent", b"user_agent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_inflight_tasks: _TypeAlias = _typing.Literal["max_inflight_tasks"]  # noqa: Y015
     _WhichOneofArgType__max_inflight_tasks: _TypeAlias = _typing.Literal["_max_inflight_tasks", b"_max_inflight_tasks"]  # noqa: Y015
@@ -334,6 +367,10 @@ class Operation(_message.Message):
     INSTANCE_NAME_FIELD_NUMBER: _builtins.int
     CACHEABLE_FIELD_NUMBER: _builtins.int
     OTHER_IDS_FIELD_NUMBER: _builtins.int
+    TOOL_INVOCATION_IDS_FIELD_NUMBER: _builtins.int
+    TARGET_IDS_FIELD_NUMBER: _builtins.int
+    ACTION_MNEMONICS_FIELD_NUMBER: _builtins.int
+    STATUS_CODE_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     operation_id: _builtins.str
     """The scheduler's id once a worker got the operation, before that the client's."""
@@ -351,6 +388,8 @@ class Operation(_message.Message):
     instance_name: _builtins.str
     cacheable: _builtins.bool
     """False: never joined with others. Absent: not known."""
+    status_code: _builtins.int
+    """google.rpc.Code of the finished operation. Absent: not finished."""
     @_builtins.property
     def action_digest(self) -> Global___Digest: ...
     @_builtins.property
@@ -384,6 +423,14 @@ class Operation(_message.Message):
         """Every further id of the operation: clients' ids, ids that it no longer shows."""
 
     @_builtins.property
+    def tool_invocation_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of its clients' request metadata, each value once, at most 16 of each; empty: not sent."""
+
+    @_builtins.property
+    def target_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def action_mnemonics(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
     def detail(self) -> Global___OperationDetail:
         """With view FULL only."""
 
@@ -409,11 +456,15 @@ class Operation(_message.Message):
         instance_name: _builtins.str = ...,
         cacheable: _builtins.bool | None = ...,
         other_ids: _abc.Iterable[_builtins.str] | None = ...,
+        tool_invocation_ids: _abc.Iterable[_builtins.str] | None = ...,
+        target_ids: _abc.Iterable[_builtins.str] | None = ...,
+        action_mnemonics: _abc.Iterable[_builtins.str] | None = ...,
+        status_code: _builtins.int | None = ...,
         detail: Global___OperationDetail | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_action_digest", b"_action_digest", "_assigned", b"_assigned", "_cacheable", b"_cacheable", "_client_operation_id", b"_client_operation_id", "_command_digest", b"_command_digest", "_detail", b"_detail", "_finished", b"_finished", "_input_root_digest", b"_input_root_digest", "_insert", b"_insert", "_load", b"_load", "_platform_properties", b"_platform_properties", "_priority", b"_priority", "_timeout", b"_timeout", "_worker_id", b"_worker_id", "action_digest", b"action_digest", "assigned", b"assigned", "cacheable", b"cacheable", "client_operation_id", b"client_operation_id", "command_digest", b"command_digest", "detail", b"detail", "finished", b"finished", "input_root_digest", b"input_root_digest", "insert", b"insert", "load", b"load", "platform_properties", b"platform_properties", "priority", b"priority", "timeout", b"timeout", "worker_id", b"worker_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_action_digest", b"_action_digest", "_assigned", b"_assigned", "_cacheable", b"_cacheable", "_client_operation_id", b"_client_operation_id", "_command_digest", b"_command_digest", "_detail", b"_detail", "_finished", b"_finished", "_input_root_digest", b"_input_root_digest", "_insert", b"_insert", "_load", b"_load", "_platform_properties", b"_platform_properties", "_priority", b"_priority", "_status_code", b"_status_code", "_timeout", b"_timeout", "_worker_id", b"_worker_id", "action_digest", b"action_digest", "assigned", b"assigned", "cacheable", b"cacheable", "client_operation_id", b"client_operation_id", "command_digest", b"command_digest", "detail", b"detail", "finished", b"finished", "input_root_digest", b"input_root_digest", "insert", b"insert", "load", b"load", "platform_properties", b"platform_properties", "priority", b"priority", "status_code", b"status_code", "timeout", b"timeout", "worker_id", b"worker_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_action_digest", b"_action_digest", "_assigned", b"_assigned", "_cacheable", b"_cacheable", "_client_operation_id", b"_client_operation_id", "_command_digest", b"_command_digest", "_detail", b"_detail", "_finished", b"_finished", "_input_root_digest", b"_input_root_digest", "_insert", b"_insert", "_load", b"_load", "_platform_properties", b"_platform_properties", "_priority", b"_priority", "_timeout", b"_timeout", "_worker_id", b"_worker_id", "action_digest", b"action_digest", "arrival", b"arrival", "assigned", b"assigned", "cacheable", b"cacheable", "client_operation_id", b"client_operation_id", "command_digest", b"command_digest", "detail", b"detail", "finished", b"finished", "input_root_digest", b"input_root_digest", "insert", b"insert", "instance_name", b"instance_name", "load", b"load", "operation_id", b"operation_id", "other_ids", b"other_ids", "platform_properties", b"platform_properties", "previous_operation_id", b"previous_operation_id", "priority", b"priority", "stage", b"stage", "timeout", b"timeout", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_action_digest", b"_action_digest", "_assigned", b"_assigned", "_cacheable", b"_cacheable", "_client_operation_id", b"_client_operation_id", "_command_digest", b"_command_digest", "_detail", b"_detail", "_finished", b"_finished", "_input_root_digest", b"_input_root_digest", "_insert", b"_insert", "_load", b"_load", "_platform_properties", b"_platform_properties", "_priority", b"_priority", "_status_code", b"_status_code", "_timeout", b"_timeout", "_worker_id", b"_worker_id", "action_digest", b"action_digest", "action_mnemonics", b"action_mnemonics", "arrival", b"arrival", "assigned", b"assigned", "cacheable", b"cacheable", "client_operation_id", b"client_operation_id", "command_digest", b"command_digest", "detail", b"detail", "finished", b"finished", "input_root_digest", b"input_root_digest", "insert", b"insert", "instance_name", b"instance_name", "load", b"load", "operation_id", b"operation_id", "other_ids", b"other_ids", "platform_properties", b"platform_properties", "previous_operation_id", b"previous_operation_id", "priority", b"priority", "stage", b"stage", "status_code", b"status_code", "target_ids", b"target_ids", "timeout", b"timeout", "tool_invocation_ids", b"tool_invocation_ids", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__action_digest: _TypeAlias = _typing.Literal["action_digest"]  # noqa: Y015
     _WhichOneofArgType__action_digest: _TypeAlias = _typing.Literal["_action_digest", b"_action_digest"]  # noqa: Y015
@@ -439,6 +490,8 @@ class Operation(_message.Message):
     _WhichOneofArgType__platform_properties: _TypeAlias = _typing.Literal["_platform_properties", b"_platform_properties"]  # noqa: Y015
     _WhichOneofReturnType__priority: _TypeAlias = _typing.Literal["priority"]  # noqa: Y015
     _WhichOneofArgType__priority: _TypeAlias = _typing.Literal["_priority", b"_priority"]  # noqa: Y015
+    _WhichOneofReturnType__status_code: _TypeAlias = _typing.Literal["status_code"]  # noqa: Y015
+    _WhichOneofArgType__status_code: _TypeAlias = _typing.Literal["_status_code", b"_status_code"]  # noqa: Y015
     _WhichOneofReturnType__timeout: _TypeAlias = _typing.Literal["timeout"]  # noqa: Y015
     _WhichOneofArgType__timeout: _TypeAlias = _typing.Literal["_timeout", b"_timeout"]  # noqa: Y015
     _WhichOneofReturnType__worker_id: _TypeAlias = _typing.Literal["worker_id"]  # noqa: Y015
@@ -467,6 +520,8 @@ class Operation(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__platform_properties) -> _WhichOneofReturnType__platform_properties | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__priority) -> _WhichOneofReturnType__priority | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__status_code) -> _WhichOneofReturnType__status_code | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout) -> _WhichOneofReturnType__timeout | None: ...
     @_typing.overload
@@ -507,6 +562,8 @@ class OperationDetail(_message.Message):
     CACHED_RESULT_FIELD_NUMBER: _builtins.int
     PEAK_MEMORY_KB_FIELD_NUMBER: _builtins.int
     CPU_TIME_MS_FIELD_NUMBER: _builtins.int
+    ASSIGNED_PROPERTIES_FIELD_NUMBER: _builtins.int
+    ANOMALIES_FIELD_NUMBER: _builtins.int
     join: Global___OperationDetail.Join.ValueType
     attempts: _builtins.int
     """Workers that got it."""
@@ -523,6 +580,14 @@ class OperationDetail(_message.Message):
     def clients(self) -> _containers.RepeatedCompositeFieldContainer[Global___Client]: ...
     @_builtins.property
     def story(self) -> _containers.RepeatedCompositeFieldContainer[Global___StoryLine]: ...
+    @_builtins.property
+    def assigned_properties(self) -> Global___Properties:
+        """What the scheduler reserved at the last assignment. Absent: never assigned."""
+
+    @_builtins.property
+    def anomalies(self) -> _containers.RepeatedCompositeFieldContainer[Global___Anomaly]:
+        """Of the recent ones, those about this operation, without their stories."""
+
     def __init__(
         self,
         *,
@@ -536,11 +601,15 @@ class OperationDetail(_message.Message):
         cached_result: _builtins.bool | None = ...,
         peak_memory_kb: _builtins.int | None = ...,
         cpu_time_ms: _builtins.int | None = ...,
+        assigned_properties: Global___Properties | None = ...,
+        anomalies: _abc.Iterable[Global___Anomaly] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cached_result", b"_cached_result", "_cpu_time_ms", b"_cpu_time_ms", "_exit_code", b"_exit_code", "_peak_memory_kb", b"_peak_memory_kb", "_status_code", b"_status_code", "cached_result", b"cached_result", "cpu_time_ms", b"cpu_time_ms", "exit_code", b"exit_code", "peak_memory_kb", b"peak_memory_kb", "status_code", b"status_code"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_assigned_properties", b"_assigned_properties", "_cached_result", b"_cached_result", "_cpu_time_ms", b"_cpu_time_ms", "_exit_code", b"_exit_code", "_peak_memory_kb", b"_peak_memory_kb", "_status_code", b"_status_code", "assigned_properties", b"assigned_properties", "cached_result", b"cached_result", "cpu_time_ms", b"cpu_time_ms", "exit_code", b"exit_code", "peak_memory_kb", b"peak_memory_kb", "status_code", b"status_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cached_result", b"_cached_result", "_cpu_time_ms", b"_cpu_time_ms", "_exit_code", b"_exit_code", "_peak_memory_kb", b"_peak_memory_kb", "_status_code", b"_status_code", "attempts", b"attempts", "cached_result", b"cached_result", "clients", b"clients", "cpu_time_ms", b"cpu_time_ms", "exit_code", b"exit_code", "join", b"join", "peak_memory_kb", b"peak_memory_kb", "status_code", b"status_code", "status_message", b"status_message", "story", b"story"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_assigned_properties", b"_assigned_properties", "_cached_result", b"_cached_result", "_cpu_time_ms", b"_cpu_time_ms", "_exit_code", b"_exit_code", "_peak_memory_kb", b"_peak_memory_kb", "_status_code", b"_status_code", "anomalies", b"anomalies", "assigned_properties", b"assigned_properties", "attempts", b"attempts", "cached_result", b"cached_result", "clients", b"clients", "cpu_time_ms", b"cpu_time_ms", "exit_code", b"exit_code", "join", b"join", "peak_memory_kb", b"peak_memory_kb", "status_code", b"status_code", "status_message", b"status_message", "story", b"story"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__assigned_properties: _TypeAlias = _typing.Literal["assigned_properties"]  # noqa: Y015
+    _WhichOneofArgType__assigned_properties: _TypeAlias = _typing.Literal["_assigned_properties", b"_assigned_properties"]  # noqa: Y015
     _WhichOneofReturnType__cached_result: _TypeAlias = _typing.Literal["cached_result"]  # noqa: Y015
     _WhichOneofArgType__cached_result: _TypeAlias = _typing.Literal["_cached_result", b"_cached_result"]  # noqa: Y015
     _WhichOneofReturnType__cpu_time_ms: _TypeAlias = _typing.Literal["cpu_time_ms"]  # noqa: Y015
@@ -551,6 +620,8 @@ class OperationDetail(_message.Message):
     _WhichOneofArgType__peak_memory_kb: _TypeAlias = _typing.Literal["_peak_memory_kb", b"_peak_memory_kb"]  # noqa: Y015
     _WhichOneofReturnType__status_code: _TypeAlias = _typing.Literal["status_code"]  # noqa: Y015
     _WhichOneofArgType__status_code: _TypeAlias = _typing.Literal["_status_code", b"_status_code"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__assigned_properties) -> _WhichOneofReturnType__assigned_properties | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cached_result) -> _WhichOneofReturnType__cached_result | None: ...
     @_typing.overload
@@ -683,11 +754,11 @@ class Scheduler(_message.Message):
     name: _builtins.str
     """Its name in NativeLink's configuration, such as MAIN_SCHEDULER."""
     anomalies: _builtins.int
-    """Transitions that the protocol does not allow, results that came late, messages that could not be decoded; since the epoch began."""
+    """Transitions that the protocol does not allow, results that came late, messages that could not be decoded; as long as the state was kept."""
     records_missed: _builtins.int
-    """Records that were lost between tap and model, since the epoch began."""
+    """Records that were lost between tap and model, as long as the state was kept."""
     workers_refused: _builtins.int
-    """Workers that registered in vain, since the epoch began."""
+    """Workers that registered in vain, as long as the state was kept."""
     @_builtins.property
     def up_since(self) -> _timestamp_pb2.Timestamp:
         """Later of first observation and last restart of the scheduler that was seen. Absent: nothing was observed yet."""
@@ -756,11 +827,17 @@ class Statistics(_message.Message):
     SCHEDULER_RESTARTS_FIELD_NUMBER: _builtins.int
     QUEUED_SINCE_FIELD_NUMBER: _builtins.int
     QUEUED_SETS_FIELD_NUMBER: _builtins.int
+    WORKERS_REFUSED_FIELD_NUMBER: _builtins.int
+    RECORDS_MISSED_FIELD_NUMBER: _builtins.int
     worker_connections: _builtins.int
     """Registrations that got a worker id. Absent: workers are not observed."""
     cached_results: _builtins.int
     """Of those, the ones whose result came from the action cache."""
     scheduler_restarts: _builtins.int
+    workers_refused: _builtins.int
+    """Workers that registered in vain. Absent: workers are not observed."""
+    records_missed: _builtins.int
+    """Records that were lost between tap and model."""
     @_builtins.property
     def workers(self) -> _containers.RepeatedCompositeFieldContainer[Global___WordCount]:
         """Connected workers by state, each in one: "draining"; otherwise "paused"; otherwise "unknown": how much it may run was not seen;
@@ -798,7 +875,7 @@ class Statistics(_message.Message):
 
     @_builtins.property
     def anomalies(self) -> _containers.RepeatedCompositeFieldContainer[Global___WordCount]:
-        """Scheduler.anomalies by kind."""
+        """Transitions that the protocol does not allow, results that came late, messages that could not be decoded, by kind."""
 
     @_builtins.property
     def queued_since(self) -> _timestamp_pb2.Timestamp:
@@ -824,14 +901,21 @@ class Statistics(_message.Message):
         scheduler_restarts: _builtins.int = ...,
         queued_since: _timestamp_pb2.Timestamp | None = ...,
         queued_sets: _abc.Iterable[Global___QueuedSet] | None = ...,
+        workers_refused: _builtins.int | None = ...,
+        records_missed: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_worker_connections", b"_worker_connections", "execution_time", b"execution_time", "queue_time", b"queue_time", "queued_since", b"queued_since", "worker_connections", b"worker_connections"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_worker_connections", b"_worker_connections", "_workers_refused", b"_workers_refused", "execution_time", b"execution_time", "queue_time", b"queue_time", "queued_since", b"queued_since", "worker_connections", b"worker_connections", "workers_refused", b"workers_refused"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_worker_connections", b"_worker_connections", "anomalies", b"anomalies", "attempts_failed", b"attempts_failed", "cached_results", b"cached_results", "execution_time", b"execution_time", "operations_dropped", b"operations_dropped", "queue_time", b"queue_time", "queued_sets", b"queued_sets", "queued_since", b"queued_since", "results", b"results", "scheduler_restarts", b"scheduler_restarts", "worker_connections", b"worker_connections", "workers", b"workers", "workers_lost", b"workers_lost"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_worker_connections", b"_worker_connections", "_workers_refused", b"_workers_refused", "anomalies", b"anomalies", "attempts_failed", b"attempts_failed", "cached_results", b"cached_results", "execution_time", b"execution_time", "operations_dropped", b"operations_dropped", "queue_time", b"queue_time", "queued_sets", b"queued_sets", "queued_since", b"queued_since", "records_missed", b"records_missed", "results", b"results", "scheduler_restarts", b"scheduler_restarts", "worker_connections", b"worker_connections", "workers", b"workers", "workers_lost", b"workers_lost", "workers_refused", b"workers_refused"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__worker_connections: _TypeAlias = _typing.Literal["worker_connections"]  # noqa: Y015
     _WhichOneofArgType__worker_connections: _TypeAlias = _typing.Literal["_worker_connections", b"_worker_connections"]  # noqa: Y015
+    _WhichOneofReturnType__workers_refused: _TypeAlias = _typing.Literal["workers_refused"]  # noqa: Y015
+    _WhichOneofArgType__workers_refused: _TypeAlias = _typing.Literal["_workers_refused", b"_workers_refused"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__worker_connections) -> _WhichOneofReturnType__worker_connections | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__workers_refused) -> _WhichOneofReturnType__workers_refused | None: ...
 
 Global___Statistics: _TypeAlias = Statistics  # noqa: Y015
 
@@ -1316,26 +1400,49 @@ Global___GetWorkerRequest: _TypeAlias = GetWorkerRequest  # noqa: Y015
 
 @_typing.final
 class ListWorkersRequest(_message.Message):
+    """All conditions hold at once."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
+    ARRIVALS_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    PROPERTIES_FIELD_NUMBER: _builtins.int
+    ID_PREFIX_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """0: 1,000. At most 100,000."""
     page_token: _builtins.str
     """next_page_token of the answer before; empty: from the start."""
     view: Global___View.ValueType
+    id_prefix: _builtins.str
+    @_builtins.property
+    def arrivals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Arrival numbers: of these only, those that are there. Empty: of all."""
+
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[Global___WorkerState.ValueType]:
+        """Any of them. Empty: every state."""
+
+    @_builtins.property
+    def properties(self) -> _containers.RepeatedCompositeFieldContainer[Global___Property]:
+        """Declared, of a repeated name the last value."""
+
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         view: Global___View.ValueType = ...,
+        arrivals: _abc.Iterable[_builtins.int] | None = ...,
+        states: _abc.Iterable[Global___WorkerState.ValueType] | None = ...,
+        properties: _abc.Iterable[Global___Property] | None = ...,
+        id_prefix: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrivals", b"arrivals", "id_prefix", b"id_prefix", "page_size", b"page_size", "page_token", b"page_token", "properties", b"properties", "states", b"states", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1398,6 +1505,8 @@ Global___GetOperationRequest: _TypeAlias = GetOperationRequest  # noqa: Y015
 
 @_typing.final
 class ListOperationsRequest(_message.Message):
+    """All conditions hold at once."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     STAGES_FIELD_NUMBER: _builtins.int
@@ -1405,15 +1514,45 @@ class ListOperationsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
+    ARRIVALS_FIELD_NUMBER: _builtins.int
+    DIGEST_HASH_FIELD_NUMBER: _builtins.int
+    INSTANCE_NAME_FIELD_NUMBER: _builtins.int
+    TOOL_INVOCATION_ID_FIELD_NUMBER: _builtins.int
+    TARGET_PREFIX_FIELD_NUMBER: _builtins.int
+    ACTION_MNEMONIC_FIELD_NUMBER: _builtins.int
+    PROPERTIES_FIELD_NUMBER: _builtins.int
+    INSERTED_BY_FIELD_NUMBER: _builtins.int
+    STATUS_CODE_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
     """Empty: any, or none."""
     page_size: _builtins.int
     """0: 1,000. At most 100,000."""
     page_token: _builtins.str
     view: Global___View.ValueType
+    digest_hash: _builtins.str
+    """Hash of the action digest, lower-case hexadecimal; empty: any. So with every string below."""
+    instance_name: _builtins.str
+    """Absent: any."""
+    tool_invocation_id: _builtins.str
+    target_prefix: _builtins.str
+    action_mnemonic: _builtins.str
+    status_code: _builtins.int
+    """google.rpc.Code of finished ones. Absent: any, or not finished."""
     @_builtins.property
     def stages(self) -> _containers.RepeatedScalarFieldContainer[Global___Stage.ValueType]:
         """Empty: every stage."""
+
+    @_builtins.property
+    def arrivals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Arrival numbers: of these only, those that are there. Empty: of all."""
+
+    @_builtins.property
+    def properties(self) -> _containers.RepeatedCompositeFieldContainer[Global___Property]:
+        """The action's; of a repeated name the last value."""
+
+    @_builtins.property
+    def inserted_by(self) -> _timestamp_pb2.Timestamp:
+        """At the latest; what is not known is later. Absent: any."""
 
     def __init__(
         self,
@@ -1423,12 +1562,32 @@ class ListOperationsRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         view: Global___View.ValueType = ...,
+        arrivals: _abc.Iterable[_builtins.int] | None = ...,
+        digest_hash: _builtins.str = ...,
+        instance_name: _builtins.str | None = ...,
+        tool_invocation_id: _builtins.str = ...,
+        target_prefix: _builtins.str = ...,
+        action_mnemonic: _builtins.str = ...,
+        properties: _abc.Iterable[Global___Property] | None = ...,
+        inserted_by: _timestamp_pb2.Timestamp | None = ...,
+        status_code: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_inserted_by", b"_inserted_by", "_instance_name", b"_instance_name", "_status_code", b"_status_code", "inserted_by", b"inserted_by", "instance_name", b"instance_name", "status_code", b"status_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "stages", b"stages", "view", b"view", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_inserted_by", b"_inserted_by", "_instance_name", b"_instance_name", "_status_code", b"_status_code", "action_mnemonic", b"action_mnemonic", "arrivals", b"arrivals", "digest_hash", b"digest_hash", "inserted_by", b"inserted_by", "instance_name", b"instance_name", "page_size", b"page_size", "page_token", b"page_token", "properties", b"properties", "stages", b"stages", "status_code", b"status_code", "target_prefix", b"target_prefix", "tool_invocation_id", b"tool_invocation_id", "view", b"view", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__inserted_by: _TypeAlias = _typing.Literal["inserted_by"]  # noqa: Y015
+    _WhichOneofArgType__inserted_by: _TypeAlias = _typing.Literal["_inserted_by", b"_inserted_by"]  # noqa: Y015
+    _WhichOneofReturnType__instance_name: _TypeAlias = _typing.Literal["instance_name"]  # noqa: Y015
+    _WhichOneofArgType__instance_name: _TypeAlias = _typing.Literal["_instance_name", b"_instance_name"]  # noqa: Y015
+    _WhichOneofReturnType__status_code: _TypeAlias = _typing.Literal["status_code"]  # noqa: Y015
+    _WhichOneofArgType__status_code: _TypeAlias = _typing.Literal["_status_code", b"_status_code"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__inserted_by) -> _WhichOneofReturnType__inserted_by | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__instance_name) -> _WhichOneofReturnType__instance_name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__status_code) -> _WhichOneofReturnType__status_code | None: ...
 
 Global___ListOperationsRequest: _TypeAlias = ListOperationsRequest  # noqa: Y015
 

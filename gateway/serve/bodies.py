@@ -50,13 +50,13 @@ class Bodies:
     def __init__(self, kept_bytes: int = KEPT_BYTES) -> None:
         self._kept_bytes = kept_bytes
         #: {query: (revision, body)}, asked for longest ago first
-        self._bodies: OrderedDict[Hashable, tuple[int, ListBody]] = OrderedDict()
+        self._bodies: OrderedDict[Hashable, tuple[Hashable, ListBody]] = OrderedDict()
         #: Which objects they are.
         self._kept: set[int] = set()
         #: Of all of `_bodies` together.
         self.size_bytes = 0
 
-    def get(self, query: Hashable, revision: int) -> ListBody | None:
+    def get(self, query: Hashable, revision: Hashable) -> ListBody | None:
         """The body of this query, if one of this revision is kept."""
         kept = self._bodies.get(query)
         if kept is None or kept[0] != revision:
@@ -64,7 +64,7 @@ class Bodies:
         self._bodies.move_to_end(query)
         return kept[1]
 
-    def put(self, query: Hashable, revision: int, body: ListBody) -> None:
+    def put(self, query: Hashable, revision: Hashable, body: ListBody) -> None:
         """Keep a body instead of the one of an older revision; one that is larger than the bound is not kept."""
         before = self._bodies.pop(query, None)
         if before is not None:

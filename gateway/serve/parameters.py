@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 
-from gateway.query.filter import OperationFilter
+import grpc
+
+from gateway.query.filter import WORKER_STATES, OperationFilter, WorkerFilter
 from gateway.query.order import OPERATION_KEY_LENGTH, WORKER_KEY_LENGTH, OrderKey
 from gateway.query.page import DEFAULT_LIMIT, MAX_LIMIT, BadPageTokenError, decode_token
 from gateway.serve.problems import bad_request, quoted
-from gateway.serve.replica import OperationsQuery, WorkersQuery
+from gateway.serve.queries import OperationsQuery, WorkersQuery
 from gateway.serve.target import Target
 
 #: The cursor; it comes from the Link header of the page before.
@@ -18,14 +22,39 @@ PAGE_TOKEN = "page_token"  # noqa: S105 - the name of a parameter
 #: The documented words of `stage`, to the stage that each means.
 STAGE_FILTERS = {"queued": "Queued", "executing": "Executing", "completed": "Completed", "cache_check": "CacheCheck"}
 
-_WORKERS = ("limit", PAGE_TOKEN)
-_OPERATIONS = ("stage", "worker_id", "limit", PAGE_TOKEN)
+#: Likewise of `status`: names of google.rpc.Code.
+STATUS_FILTERS = {code.name.lower(): code.value[0] for code in grpc.StatusCode}
+#: Of `view`.
+VIEWS = ("basic", "full")
+#: Rows of a page in full, where nothing else is asked for and at most: each is asked of upstream.
+DEFAULT_FULL_LIMIT = 100
+MAX_FULL_LIMIT = 1_000
+#: What a name of a platform property follows in the name of a parameter.
+PROPERTY = "property."
+
+_WORKERS = ("view", "state", "id_prefix", f"{PROPERTY}NAME", "limit", PAGE_TOKEN)
+_OPERATIONS = (
+    *("view", "stage", "worker_id", "digest", "instance", "invocation_id", "target", "mnemonic", "status", "min_age_s"),
+    *(f"{PROPERTY}NAME", "limit", PAGE_TOKEN),
+)
+_ENTITY = ("view",)
+#: Seconds; a year.
+_MAX_AGE_S = 31_536_000
 _REMEMBERED = 1_024
 
 
 def no_parameters(target: Target) -> None:
     """An address that takes no parameters."""
     _single(target, ())
+
+
+def is_full(target: Target) -> bool:
+    """Whether an entity is asked for with everything that is known of it.
+
+    Raises:
+        ProblemError: 400.
+    """
+    return _is_full(_single(target, _ENTITY))
 
 
 @lru_cache(_REMEMBERED)
@@ -36,7 +65,13 @@ def workers_query(target: Target) -> WorkersQuery:
         ProblemError: 400.
     """
     given = _single(target, _WORKERS)
-    return WorkersQuery(limit=_limit(given, MAX_LIMIT), after=_after(given, WORKER_KEY_LENGTH))
+    full = _is_full(given)
+    wanted = WorkerFilter(
+        states=_words(given, "state", {word: word for word in WORKER_STATES}),
+        properties=_properties(given),
+        id_prefix=given.get("id_prefix"),
+    )
+    return WorkersQuery(wanted, _limit(given, MAX_LIMIT, full=full), _after(given, WORKER_KEY_LENGTH), full)
 
 
 @lru_cache(_REMEMBERED)
@@ -47,18 +82,28 @@ def operations_query(target: Target) -> OperationsQuery:
         ProblemError: 400.
     """
     given = _single(target, _OPERATIONS)
-    return OperationsQuery(
-        OperationFilter(stages=_stages(given), worker_id=given.get("worker_id")),
-        limit=_limit(given, DEFAULT_LIMIT),
-        after=_after(given, OPERATION_KEY_LENGTH),
+    full = _is_full(given)
+    wanted = OperationFilter(
+        stages=_words(given, "stage", STAGE_FILTERS),
+        worker_id=given.get("worker_id"),
+        digest_hash=_digest(given),
+        instance_name=given.get("instance"),
+        invocation_id=given.get("invocation_id"),
+        target=given.get("target"),
+        mnemonic=given.get("mnemonic"),
+        properties=_properties(given),
+        status_code=_status(given),
     )
+    after = _after(given, OPERATION_KEY_LENGTH)
+    return OperationsQuery(wanted, _limit(given, DEFAULT_LIMIT, full=full), after, full, _min_age_s(given))
 
 
 def _single(target: Target, known: tuple[str, ...]) -> dict[str, str]:
     """Every parameter is known and given once."""
     given: dict[str, str] = {}
     for name, value in target.parameters:
-        if name not in known:
+        is_property = f"{PROPERTY}NAME" in known and name.startswith(PROPERTY) and name != PROPERTY
+        if name not in known and not is_property:
             raise bad_request(_unknown(name, known))
         if name in given:
             raise bad_request(f"Parameter {name} is given more than once")
@@ -74,24 +119,62 @@ def _unknown(name: str, known: tuple[str, ...]) -> str:
     return f"Unknown parameter {quoted(name)!r}: {hint}This address takes {', '.join(known)}"
 
 
-def _stages(given: dict[str, str]) -> frozenset[str] | None:
-    word = given.get("stage")
+def _is_full(given: dict[str, str]) -> bool:
+    word = given.get("view", VIEWS[0])
+    if word not in VIEWS:
+        raise bad_request(f"view is {quoted(word)!r}: it is one of {', '.join(VIEWS)}")
+    return word == "full"
+
+
+def _words(given: dict[str, str], name: str, words: Mapping[str, str]) -> frozenset[str] | None:
+    """One of the words or several with commas between them, in any case; None where nothing is asked for."""
+    text = given.get(name)
+    if text is None:
+        return None
+    asked = [words.get(word.strip().lower()) for word in text.split(",")]
+    if None in asked:
+        raise bad_request(f"{name} is {quoted(text)!r}: it is one of {', '.join(words)}")
+    return frozenset(word for word in asked if word is not None)
+
+
+def _digest(given: dict[str, str]) -> str | None:
+    """`HASH`, or `FUNCTION:HASH` as it is shown."""
+    text = given.get("digest")
+    return None if text is None else text.rpartition(":")[2].lower()
+
+
+def _properties(given: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((name.removeprefix(PROPERTY), value) for name, value in given.items() if name.startswith(PROPERTY)))
+
+
+def _status(given: dict[str, str]) -> int | None:
+    word = given.get("status")
     if word is None:
         return None
-    stage = STAGE_FILTERS.get(word.lower())
-    if stage is None:
-        raise bad_request(f"stage is {quoted(word)!r}: it is one of {', '.join(STAGE_FILTERS)}")
-    return frozenset({stage})
+    code = STATUS_FILTERS.get(word.lower())
+    if code is None:
+        raise bad_request(f"status is {quoted(word)!r}: it is one of {', '.join(STATUS_FILTERS)}")
+    return code
 
 
-def _limit(given: dict[str, str], default: int) -> int:
-    text = given.get("limit")
+def _min_age_s(given: dict[str, str]) -> float | None:
+    text = given.get("min_age_s")
     if text is None:
-        return default
+        return None
+    if re.fullmatch(r"[0-9]{1,9}(?:[.][0-9]{1,9})?", text) and (age_s := float(text)) <= _MAX_AGE_S:
+        return age_s
+    raise bad_request(f"min_age_s is {quoted(text)!r}: it is a number of seconds from 0 to {_MAX_AGE_S}")
+
+
+def _limit(given: dict[str, str], default: int, *, full: bool) -> int:
+    text = given.get("limit")
+    most = MAX_FULL_LIMIT if full else MAX_LIMIT
+    if text is None:
+        return DEFAULT_FULL_LIMIT if full else default
     # More digits than this are over the limit anyway, and cost more to convert than a request should.
-    if text.isascii() and text.isdigit() and len(text) <= 20 and (limit := int(text)) <= MAX_LIMIT:
+    if text.isascii() and text.isdigit() and len(text) <= 20 and (limit := int(text)) <= most:
         return limit
-    raise bad_request(f"limit is {quoted(text)!r}: it is a whole number from 0 to {MAX_LIMIT}")
+    raise bad_request(f"limit is {quoted(text)!r}: it is a whole number from 0 to {most}{' in full' if full else ''}")
 
 
 def _after(given: dict[str, str], key_length: int) -> OrderKey | None:

@@ -1,4 +1,4 @@
-"""The replica: rows of a snapshot and of changes come in, encoded answers to list and look-up queries go out.
+"""The replica: rows of a snapshot and of changes come in, rows and encoded answers go out.
 
 Everything here is synchronous and belongs to one event loop: changes are applied between two requests, never during one.
 """
@@ -6,16 +6,17 @@ Everything here is synchronous and belongs to one event loop: changes are applie
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import TypeVar
 
 from gateway.pb import introspection_pb2 as pb
 from gateway.query.filter import OperationFilter
-from gateway.query.order import STAGES, OrderKey
-from gateway.query.page import DEFAULT_LIMIT, MAX_LIMIT, Page, page
+from gateway.query.order import STAGES
+from gateway.query.page import Page, page
 from gateway.serve.bodies import KEPT_BYTES, Bodies, ListBody, json_list
 from gateway.serve.indexes import Ids, SortedRows, page_of
+from gateway.serve.queries import OperationsQuery, WorkersQuery
 from gateway.serve.rows import OperationRow, Row, WorkerRow
 
 _key = attrgetter("key")
@@ -39,23 +40,6 @@ class Changes:
     removed_operations: Sequence[int] = ()
     #: None: unchanged.
     scheduler: pb.Scheduler | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class WorkersQuery:
-    """What GET /api/v1/workers can ask for; documented to list all."""
-
-    limit: int = MAX_LIMIT
-    after: OrderKey | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class OperationsQuery:
-    """What GET /api/v1/operations can ask for."""
-
-    filter: OperationFilter = field(default_factory=OperationFilter)
-    limit: int = DEFAULT_LIMIT
-    after: OrderKey | None = None
 
 
 class Replica:
@@ -154,13 +138,12 @@ class Replica:
 
     # What goes out.
 
-    def worker(self, id_: str) -> bytes | None:
-        """The JSON of a worker; None: none has this id."""
-        row = self._worker_ids.get(id_)
-        return row.json if row is not None else None
+    def worker(self, id_: str) -> WorkerRow | None:
+        """The worker with this id; None: there is none."""
+        return self._worker_ids.get(id_)
 
-    def operation(self, id_: str) -> bytes | None:
-        """The JSON of the operation with this id, any of its ids, with or without `{instance_name}/`; None: there is none.
+    def operation(self, id_: str) -> OperationRow | None:
+        """The operation with this id, any of its ids, with or without `{instance_name}/`; None: there is none.
 
         An instance name ends at the last slash (nativelink-facts 3).
         """
@@ -170,23 +153,45 @@ class Replica:
             row = self._operation_ids.get(plain) if slash else None
             if row is not None and row.instance_name != instance_name:
                 row = None
-        return row.json if row is not None else None
+        return row
 
     @property
     def workers_revision(self) -> int:
         """The number of the last revision that may have changed the list of workers."""
         return self._sorted_workers.revision
 
-    def list_workers(self, query: WorkersQuery) -> ListBody:
-        """A page of the workers."""
-        index = self._sorted_workers
-        kept = self.bodies.get(query, index.revision)
-        return kept or self._made(query, index.revision, page_of([index], limit=query.limit, after=query.after))
+    def page_of_workers(self, query: WorkersQuery) -> Page[WorkerRow]:
+        """A page of the workers, whatever the query's filter looks for."""
+        return page_of([self._sorted_workers], limit=query.limit, after=query.after)
 
-    def list_operations(self, query: OperationsQuery) -> ListBody:
-        """A page of the operations."""
-        revision = self.revision_of(query.filter)
-        return self.bodies.get(query, revision) or self._made(query, revision, self._page(query))
+    def page_of_operations(self, query: OperationsQuery) -> Page[OperationRow]:
+        """A page of the operations; of the query's filter only stage and worker count."""
+        wanted, limit, after = query.filter, query.limit, query.after
+        if wanted.worker_id is None:
+            return page_of(self._stages(wanted), limit=limit, after=after)
+        of_worker = self._by_worker.get(wanted.worker_id)
+        if of_worker is None:
+            return Page((), "", 0)
+        if wanted.stages is None:
+            return page_of([of_worker], limit=limit, after=after)
+        return page([row for row in of_worker.rows() if row.stage in wanted.stages], _key, limit=limit, after=after)
+
+    def workers(self) -> list[WorkerRow]:
+        """All, in order."""
+        return self._sorted_workers.rows()
+
+    def operations(self, wanted: OperationFilter) -> list[OperationRow]:
+        """At least all that the filter lets through, in order."""
+        if wanted.worker_id is not None:
+            of_worker = self._by_worker.get(wanted.worker_id)
+            return of_worker.rows() if of_worker is not None else []
+        return [row for rows in self._stages(wanted) for row in rows.rows()]
+
+    def keep(self, query: WorkersQuery | OperationsQuery, revision: int, found: Page[_AnyRow]) -> ListBody:
+        """The answer with a page, kept for as long as the revision is the last one."""
+        body = ListBody(json_list(row.json for row in found.rows), found.total, found.next_token)
+        self.bodies.put(query, revision, body)
+        return body
 
     def revision_of(self, wanted: OperationFilter) -> int:
         """The number of the last revision that may have changed the answer; it never goes back."""
@@ -198,20 +203,6 @@ class Replica:
             return max((self._by_stage[stage].revision for stage in wanted.stages), default=0)
         return self.operations_revision
 
-    def _page(self, query: OperationsQuery) -> Page[OperationRow]:
-        wanted, limit, after = query.filter, query.limit, query.after
-        if wanted.worker_id is None:
-            # Lists of stages, one behind the other, are in order: the stage is what a key begins with.
-            stages = STAGES if wanted.stages is None else [stage for stage in STAGES if stage in wanted.stages]
-            return page_of([self._by_stage[stage] for stage in stages], limit=limit, after=after)
-        of_worker = self._by_worker.get(wanted.worker_id)
-        if of_worker is None:
-            return Page((), "", 0)
-        if wanted.stages is None:
-            return page_of([of_worker], limit=limit, after=after)
-        return page([row for row in of_worker.rows() if wanted.matches(row)], _key, limit=limit, after=after)
-
-    def _made(self, query: WorkersQuery | OperationsQuery, revision: int, found: Page[_AnyRow]) -> ListBody:
-        body = ListBody(json_list(row.json for row in found.rows), found.total, found.next_token)
-        self.bodies.put(query, revision, body)
-        return body
+    def _stages(self, wanted: OperationFilter) -> list[SortedRows[OperationRow]]:
+        """Lists of stages; one behind the other they are in order: the stage is what a key begins with."""
+        return [self._by_stage[stage] for stage in STAGES if wanted.stages is None or stage in wanted.stages]

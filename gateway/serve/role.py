@@ -62,7 +62,7 @@ async def run(config: Config, listener: socket.socket | None, stop: asyncio.Even
     """
     listener = listener if listener is not None else bind(config)
     upstream = Upstream(config)
-    server = make_server(Routes(upstream, Overview(upstream, now=now), now), config.authentication)
+    server = make_server(Routes(upstream, Overview(upstream, now=now), now=now), config.authentication)
     runner = web.ServerRunner(server, shutdown_timeout=config.stop_timeout_s * _SHUTDOWN_SHARE)
     await runner.setup()
     async with asyncio.TaskGroup() as tasks:

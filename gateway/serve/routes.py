@@ -6,26 +6,25 @@ The seven routes of monitoring-api.md, /metrics for Prometheus, and /livez and /
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from urllib.parse import urlencode
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 from aiohttp.hdrs import ACCEPT, ACCEPT_ENCODING, IF_NONE_MATCH
 
-from gateway.serve.bodies import ListBody
-from gateway.serve.encodings import IDENTITY, LEAST_BYTES, Twins, choose
+from gateway.serve.asked import Asked
+from gateway.serve.details import Details
+from gateway.serve.lists import Lists
 from gateway.serve.metrics.exposition import Exposition
 from gateway.serve.metrics.latencies import Latencies
 from gateway.serve.overview import Overview, nothing_known
-from gateway.serve.parameters import PAGE_TOKEN, no_parameters, operations_query, workers_query
+from gateway.serve.parameters import is_full, no_parameters
 from gateway.serve.problems import ProblemError, not_found, not_ready, quoted
 from gateway.serve.replica import Replica
 from gateway.serve.reply import NOT_MODIFIED, Reply
 from gateway.serve.shape import ProbeJson, to_json
-from gateway.serve.target import Target, parse_target
+from gateway.serve.target import parse_target
 from gateway.serve.upstream import Upstream
-from gateway.serve.validators import body_tag, has_already, list_tag
+from gateway.serve.validators import body_tag, has_already
 
 _METHODS = ("GET", "HEAD")
 
@@ -33,27 +32,15 @@ _ALIVE = to_json(ProbeJson("alive"))
 _READY = to_json(ProbeJson("ready"))
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A request, as far as handlers look at it."""
-
-    target: Target
-    #: Accept; "": none.
-    media: str
-    #: Accept-Encoding; "": none.
-    accepts: str
-    #: If-None-Match; None: none.
-    if_none_match: str | None
-
-
 class Routes:
     """All addresses of the HTTP side."""
 
-    def __init__(self, upstream: Upstream, overview: Overview, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, upstream: Upstream, overview: Overview, *, now: Callable[[], float] = time.time) -> None:
         """Args: who is followed; what renders the documents; the wall clock, in Unix seconds."""
         self._upstream = upstream
         self._overview = overview
-        self._twins = Twins()
+        self._details = Details(upstream)
+        self._lists = Lists(upstream, self._details, now)
         #: {path: handler}
         self._at: dict[str, Callable[[Asked], Awaitable[Reply]]] = {
             "/api/v1/workers": self._workers,
@@ -97,26 +84,22 @@ class Routes:
         raise not_found(f"Path {quoted(target.path)}")
 
     async def _workers(self, asked: Asked) -> Reply:
-        query, replica = workers_query(asked.target), self._replica()
-        return await self._list(asked, replica, replica.workers_revision, lambda: replica.list_workers(query))
+        return await self._lists.workers(asked, self._replica())
 
     async def _worker(self, asked: Asked, id_: str) -> Reply:
-        no_parameters(asked.target)
-        body = self._replica().worker(id_)
-        if body is None:
-            raise not_found(f"Worker {quoted(id_)}")
-        return self._tagged(asked, body)
+        full = is_full(asked.target)
+        row = self._replica().worker(id_)
+        found = await self._details.workers([row]) if row is not None and full else [row.json] if row is not None else []
+        return self._entity(asked, found, f"Worker {quoted(id_)}")
 
     async def _operations(self, asked: Asked) -> Reply:
-        query, replica = operations_query(asked.target), self._replica()
-        return await self._list(asked, replica, replica.revision_of(query.filter), lambda: replica.list_operations(query))
+        return await self._lists.operations(asked, self._replica())
 
     async def _operation(self, asked: Asked, id_: str) -> Reply:
-        no_parameters(asked.target)
-        body = self._replica().operation(id_)
-        if body is None:
-            raise not_found(f"Operation {quoted(id_)}")
-        return self._tagged(asked, body)
+        full = is_full(asked.target)
+        row = self._replica().operation(id_)
+        found = await self._details.operations([row]) if row is not None and full else [row.json] if row is not None else []
+        return self._entity(asked, found, f"Operation {quoted(id_)}")
 
     async def _status(self, asked: Asked) -> Reply:
         no_parameters(asked.target)
@@ -152,42 +135,18 @@ class Routes:
             raise not_ready(nothing_known(self._upstream))
         return replica
 
-    async def _list(self, asked: Asked, replica: Replica, revision: int, make: Callable[[], ListBody]) -> Reply:
-        """A list as of a revision; the body is not even looked for where the client has it."""
-        target, coding = asked.target, choose(asked.accepts)
-        tag = list_tag(replica.epoch, revision, target, coding)
-        if has_already(asked.if_none_match, tag):
-            reply = self._fresh_or_aged(b"", NOT_MODIFIED)
-            reply.headers["ETag"] = tag
-            reply.headers["Vary"] = "Accept-Encoding"
-            return reply
-        body = make()
-        data = body.json
-        if coding != IDENTITY and len(data) >= LEAST_BYTES:
-            data = await self._twins.get(body, coding, replica.bodies)
-        reply = self._fresh_or_aged(data)
-        if data is not body.json:
-            reply.headers["Content-Encoding"] = coding
-        reply.headers["ETag"] = tag
-        reply.headers["Vary"] = "Accept-Encoding"
-        reply.headers["X-Total-Count"] = str(body.total)
-        if body.next_token:
-            kept = [(name, value) for name, value in target.parameters if name != PAGE_TOKEN]
-            # A reference without host: it holds behind any proxy (RFC 8288 section 3.1 allows it).
-            reply.headers["Link"] = f'<{target.path}?{urlencode([*kept, (PAGE_TOKEN, body.next_token)])}>; rel="next"'
-        return reply
-
-    def _tagged(self, asked: Asked, body: bytes) -> Reply:
+    def _entity(self, asked: Asked, found: Sequence[bytes], what: str) -> Reply:
         """One entity; it is too small to be compressed."""
-        tag = body_tag(body)
-        reply = self._fresh_or_aged(b"", NOT_MODIFIED) if has_already(asked.if_none_match, tag) else self._fresh_or_aged(body)
+        if not found:
+            raise not_found(what)
+        tag = body_tag(found[0])
+        is_known = has_already(asked.if_none_match, tag)
+        reply = self._fresh_or_aged(b"", NOT_MODIFIED) if is_known else self._fresh_or_aged(found[0])
         reply.headers["ETag"] = tag
         return reply
 
     def _fresh_or_aged(self, body: bytes, status: int = 200) -> Reply:
-        """While upstream is away, `Age` says how old the last state is."""
-        upstream = self._upstream
-        return Reply(body, status=status, headers={"Age": str(int(upstream.silence_s()))} if upstream.is_away else None)
+        return Reply(body, status=status, headers=self._upstream.age_header())
 
 
 def _template(beginning: str) -> str:

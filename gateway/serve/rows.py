@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import lru_cache
+from sys import intern
+from types import MappingProxyType
+
 import msgspec
 
 from gateway.pb import introspection_pb2 as pb
+from gateway.query.filter import worker_states
 from gateway.query.order import OrderKey, operation_order, worker_order
 from gateway.serve.shape import STAGE_WORDS, UNKNOWN_STAGE, nanoseconds, operation_json, worker_json
+
+_NO_PROPERTIES: Mapping[str, str] = MappingProxyType({})
+#: Sets of properties that are remembered: a build farm has dozens.
+_SHARED_MAX = 4_096
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -25,7 +35,15 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 
 
 class WorkerRow(Row, frozen=True, gc=False):
-    """A worker."""
+    """A worker; a row for `gateway.query.filter` too."""
+
+    states: tuple[str, ...] = ()
+    properties: Mapping[str, str] = _NO_PROPERTIES
+
+    @property
+    def id(self) -> str:
+        """As the scheduler names it."""
+        return self.ids[0]
 
 
 class OperationRow(Row, frozen=True, gc=False):
@@ -34,22 +52,42 @@ class OperationRow(Row, frozen=True, gc=False):
     stage: str
     worker_id: str | None
     instance_name: str
+    digest_hash: str
+    invocation_ids: tuple[str, ...]
+    targets: tuple[str, ...]
+    mnemonics: tuple[str, ...]
+    properties: Mapping[str, str]
+    insert_at: int | None
+    status_code: int | None
 
 
 def worker_row(worker: pb.Worker) -> WorkerRow:
     """A worker's row."""
     connected = nanoseconds(worker.connected) if worker.HasField("connected") else None
-    return WorkerRow(worker.arrival, worker_order(connected, worker.arrival), worker_json(worker), (worker.id,))
+    has = worker.HasField
+    return WorkerRow(
+        worker.arrival,
+        worker_order(connected, worker.arrival),
+        worker_json(worker),
+        (worker.id,),
+        worker_states(
+            accepts=worker.can_accept_work if has("can_accept_work") else None,
+            is_paused=worker.is_paused if has("is_paused") else None,
+            is_draining=worker.is_draining if has("is_draining") else None,
+        ),
+        _properties(worker.properties),
+    )
 
 
 def operation_row(operation: pb.Operation) -> OperationRow:
     """An operation's row."""
     has = operation.HasField
     stage = STAGE_WORDS.get(operation.stage, UNKNOWN_STAGE)
+    insert_at = nanoseconds(operation.insert) if has("insert") else None
     key = operation_order(
         stage,
         priority=operation.priority if has("priority") else None,
-        insert_at=nanoseconds(operation.insert) if has("insert") else None,
+        insert_at=insert_at,
         assigned_at=nanoseconds(operation.assigned) if has("assigned") else None,
         finished_at=nanoseconds(operation.finished) if has("finished") else None,
         arrival=operation.arrival,
@@ -62,5 +100,22 @@ def operation_row(operation: pb.Operation) -> OperationRow:
         ids=tuple(dict.fromkeys(filter(None, named))),
         stage=stage,
         worker_id=operation.worker_id if has("worker_id") else None,
-        instance_name=operation.instance_name,
+        instance_name=intern(operation.instance_name),
+        digest_hash=operation.action_digest.hash,
+        invocation_ids=tuple(map(intern, operation.tool_invocation_ids)),
+        targets=tuple(map(intern, operation.target_ids)),
+        mnemonics=tuple(map(intern, operation.action_mnemonics)),
+        properties=_properties(operation.platform_properties),
+        insert_at=insert_at,
+        status_code=operation.status_code if has("status_code") else None,
     )
+
+
+def _properties(properties: pb.Properties) -> Mapping[str, str]:
+    return _shared(tuple((each.name, each.value) for each in properties.properties))
+
+
+@lru_cache(_SHARED_MAX)
+def _shared(pairs: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    """One mapping for all that have the same properties, of a repeated name the last value."""
+    return MappingProxyType(dict(pairs))

@@ -78,6 +78,8 @@ class Upstream:
         self._began = clock()
         #: The problem that was logged last; None: the stream was up since.
         self._logged: str | None = None
+        #: For questions that the replica cannot answer; None: not following yet.
+        self.stub: IntrospectionAsyncStub | None = None
         #: None: no snapshot was complete yet.
         self.replica: Replica | None = None
         #: Why the stream is down; None: it is up and has brought a state.
@@ -103,10 +105,14 @@ class Upstream:
         """The stream is down, or has been silent for too long."""
         return self.problem is not None or self.is_stale
 
+    def age_header(self) -> dict[str, str]:
+        """While upstream is away, `Age` says how old the last state is (RFC 9111, 5.1)."""
+        return {"Age": str(int(self.silence_s()))} if self.is_away else {}
+
     async def follow(self) -> None:
         """Watch, and watch again, until cancelled."""
         async with grpc.aio.insecure_channel(self._target, options=_CHANNEL_OPTIONS) as channel:
-            stub = IntrospectionStub(channel)
+            self.stub = stub = IntrospectionStub(channel)
             wait_s = FIRST_WAIT_S
             while True:
                 before = self._current_at

@@ -6,17 +6,18 @@ RFC 9110, 8.8.3 and 13.1.2. Tags are strong: the same tag is the same bytes.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Hashable
+from dataclasses import fields, is_dataclass
 from functools import lru_cache
 
 from gateway.serve.encodings import IDENTITY
-from gateway.serve.target import Target
 
 _REMEMBERED = 1_024
 
 
-def list_tag(epoch: str, revision: int, target: Target, coding: str) -> str:
+def list_tag(epoch: str, revision: int, query: Hashable, coding: str) -> str:
     """Of a list: the state that it shows, the question, and the coding; known without making the body."""
-    return f'"{epoch}.{revision}.{_fingerprint(target)}{_suffix(coding)}"'
+    return f'"{epoch}.{revision}.{_fingerprint(query)}{_suffix(coding)}"'
 
 
 def body_tag(body: bytes, coding: str = IDENTITY) -> str:
@@ -39,5 +40,14 @@ def _suffix(coding: str) -> str:
 
 
 @lru_cache(_REMEMBERED)
-def _fingerprint(target: Target) -> str:
-    return hashlib.blake2b(repr((target.path, target.parameters)).encode(), digest_size=6).hexdigest()
+def _fingerprint(query: Hashable) -> str:
+    """The same in every process that serves: sets are put in order."""
+    return hashlib.blake2b(repr(_ordered(query)).encode(), digest_size=6).hexdigest()
+
+
+def _ordered(value: object) -> object:
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if is_dataclass(value):
+        return type(value).__name__, [_ordered(getattr(value, each.name)) for each in fields(value)]
+    return value

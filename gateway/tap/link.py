@@ -33,8 +33,12 @@ _STRETCHES = 4
 _STATE_BYTES = 64 * 1024
 
 
-def _read_request(request: bytes) -> tuple[str, int]:
-    """Run and next_sequence of a ReadRequest."""
+def read_request(request: bytes) -> tuple[str, int]:
+    """Run and next_sequence of a ReadRequest.
+
+    Raises:
+        MalformedError: It is none.
+    """
     run, next_sequence, pos = "", 0, 0
     while pos < len(request):
         field, wire_type, start, pos = read_field(request, pos, len(request))
@@ -96,7 +100,7 @@ class _Reader(asyncio.Protocol):
             self.refuse("a ReadRequest that is too long")
         elif len(self._request) >= start + length:
             try:
-                run, next_sequence = _read_request(bytes(self._request[start : start + length]))
+                run, next_sequence = read_request(bytes(self._request[start : start + length]))
             except MalformedError:
                 self.refuse("a ReadRequest that does not parse")
                 return

@@ -20,6 +20,7 @@ from gateway.tap.encryption import HandshakeError
 from gateway.tap.handshake import Ends, TapTls
 from gateway.tap.intake import Intake
 from gateway.tap.records import BY_CLIENT, BY_TAP
+from gateway.tap.room import Room, connections_that_fit
 from gateway.tap.splice import Splice, prepare, reset
 
 _log = logging.getLogger(__name__)
@@ -40,15 +41,20 @@ class TapListener:
         intake: Intake,
         decoder: Callable[[str, str], ConnectionDecoder],
         tls: TapTls | None = None,
+        room: Room | None = None,
     ) -> None:
-        """`decoder` makes one for a listener's name and a peer. Without `tls` both sides are plaintext."""
+        """`decoder` makes one for a listener's name and a peer. Without `tls` both sides are plaintext; `room` may be shared."""
         self._tap = tap
+        self._room = room or Room(connections_that_fit())
+        #: Accepting waits for room, which was said.
+        self._is_full = False
+        self._stopped = False
         self._tls = tls
         self._sock = sock
         self._intake = intake
         self._decoder = decoder
         self._loop = asyncio.get_running_loop()
-        self._dials: set[asyncio.Task[None]] = set()
+        self._dials: set[asyncio.Task[bool]] = set()
         self._splices: set[Splice] = set()
         self._handle: asyncio.Handle | None = None
         #: Upstream answers, as far as was seen.
@@ -57,11 +63,14 @@ class TapListener:
 
     def start(self) -> None:
         """Accepts from now on."""
+        if self._stopped:
+            return
         self._sock.setblocking(False)
         self._loop.add_reader(self._sock.fileno(), self._accept)
 
     async def stop(self, within_s: float) -> None:
         """Accepts nothing more and ends what is open: what was told is delivered, for so long, then FIN."""
+        self._stopped = True
         self._loop.remove_reader(self._sock.fileno())
         if self._handle is not None:
             self._handle.cancel()
@@ -88,14 +97,31 @@ class TapListener:
 
     def _accept(self) -> None:
         for _ in range(_ACCEPTS):
+            if not self._room.enter():
+                self._wait_for_room()
+                return
             try:
                 sock, peer = self._sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                self._room.leave()
                 return
             except OSError as error:
+                self._room.leave()
                 self._pause(error)
                 return
             self._accepted(sock, peer)
+
+    def _wait_for_room(self) -> None:
+        self._loop.remove_reader(self._sock.fileno())
+        self._room.wait(self.start)
+        if not self._is_full:
+            self._is_full = True
+            _log.error(
+                "tap %s accepts nothing until a connection ends: %d are open, as many as its open files allow. Raise the limit "
+                "(ulimit -n, LimitNOFILE= of the unit, --ulimit nofile= of the container)",
+                self._tap.name,
+                self._room.used,
+            )
 
     def _pause(self, error: OSError) -> None:
         _log.error("tap %s accepts nothing for the moment: %s", self._tap.name, error.strerror or error)
@@ -106,14 +132,24 @@ class TapListener:
         address = str(Address(peer[0], peer[1]))
         decoder = self._decoder(self._tap.name, address)
         self._intake.happened(decoder.opened)
+        if self._room.used <= self._room.limit // 2:
+            self._is_full = False
         task = self._loop.create_task(
             self._connect(sock, decoder, address), name=f"tap {self._tap.name} connection {decoder.number}"
         )
         self._dials.add(task)
-        task.add_done_callback(self._dials.discard)
+        task.add_done_callback(self._dialled)
 
-    async def _connect(self, sock: socket.socket, decoder: ConnectionDecoder, peer: str) -> None:
-        """Dials for an accepted connection. Until upstream is there the client's bytes wait in its socket: bounded."""
+    def _dialled(self, task: asyncio.Task[bool]) -> None:
+        self._dials.discard(task)
+        if task.cancelled() or not task.result():
+            self._room.leave()
+
+    async def _connect(self, sock: socket.socket, decoder: ConnectionDecoder, peer: str) -> bool:
+        """Dials for an accepted connection; whether that became a splice, which ends by itself.
+
+        Until upstream is there the client's bytes wait in its socket: bounded.
+        """
         try:
             prepare(sock)
             upstream = await dial(self._tap.upstream, self._tap.dial_timeout_s)
@@ -121,12 +157,12 @@ class TapListener:
             self._refused(decoder, str(error))
             reset(sock)
             self._intake.happened(lambda now: decoder.closed(now, BY_TAP, reset=True))
-            return
+            return False
         except (OSError, asyncio.CancelledError):
             # The client is gone already, or the tap stops.
             sock.close()
             self._intake.happened(lambda now: decoder.closed(now, BY_TAP, reset=False))
-            return
+            return False
         try:
             client_tls, upstream_tls = await self._agree(sock, upstream, decoder, peer)
         except HandshakeError as error:
@@ -134,10 +170,10 @@ class TapListener:
                 self._refused(decoder, str(error))
             by, with_reset = BY_CLIENT if error.is_peers_end else BY_TAP, error.is_upstream
             self._intake.happened(lambda now: decoder.closed(now, by, reset=with_reset))
-            return
+            return False
         except (OSError, asyncio.CancelledError):
             self._intake.happened(lambda now: decoder.closed(now, BY_TAP, reset=False))
-            return
+            return False
         if upstream_tls is None:
             self._answered()
         splice = Splice(decoder, self._intake, self._splice_over)
@@ -160,6 +196,7 @@ class TapListener:
                     client_tls.abort()
                 sock.close()
                 splice.unmet()
+        return True
 
     async def _agree(self, sock: socket.socket, upstream: socket.socket, decoder: ConnectionDecoder, peer: str) -> Ends:
         """TLS on the sides that have it."""
@@ -170,6 +207,7 @@ class TapListener:
     def _splice_over(self, splice: Splice) -> None:
         self._splices.discard(splice)
         self._over.set()
+        self._room.leave()
 
     def _refused(self, decoder: ConnectionDecoder, reason: str) -> None:
         self._intake.happened(lambda now: decoder.refused(now, reason))

@@ -21,6 +21,7 @@ from gateway.tap.link import Link
 from gateway.tap.listener import TapListener
 from gateway.tap.records import Listener, ProcessTotals
 from gateway.tap.ring import Ring
+from gateway.tap.room import Room, connections_that_fit
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +89,8 @@ async def run(config: Config, listeners: Mapping[str, socket.socket], stop: asyn
     def decoder(listener: str, peer: str) -> ConnectionDecoder:
         return journal.connection(next(numbers), listener, peer)
 
-    taps = [TapListener(tap, listeners[tap.name], intake, decoder, tls.get(tap.name)) for tap in config.taps]
+    room = Room(connections_that_fit())
+    taps = [TapListener(tap, listeners[tap.name], intake, decoder, tls.get(tap.name), room) for tap in config.taps]
     keeping = asyncio.create_task(keep_current(list(tls.values())), name="certificates")
     try:
         await link.start()

@@ -29,7 +29,11 @@ _DELIVERY_POLL_S = 0.02
 
 
 def prepare(sock: socket.socket) -> None:
-    """Sets what both sides of a splice have: a peer that vanished without FIN is noticed after two minutes of silence."""
+    """Sets what both sides of a splice have: a peer that vanished without FIN is noticed after two minutes of silence.
+
+    One that owes acknowledgements is noticed by the system's retries (tcp_retries2, a quarter of an hour). TCP_USER_TIMEOUT would
+    make that shorter, and end as well who is alive and has stopped reading, which no tap may do.
+    """
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

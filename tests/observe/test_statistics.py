@@ -13,7 +13,7 @@ from gateway.model.scheduler import SchedulerModel
 from gateway.observe.observer import Observer
 from gateway.observe.statistics import BOUNDS_S, Durations, Result, Statistics
 from gateway.observe.waiting import NONE, UNKNOWN
-from tests.model.builders import SECOND, START, Scene, digest, error, key
+from tests.model.builders import SECOND, START, Scene, digest, error, key, stream
 from tests.observe.introspection.observed import Observed
 from tests.observe.test_recordings import NAMES, records
 
@@ -211,6 +211,12 @@ def test_two_clients_results_that_turn_out_to_be_of_one_operation_are_one() -> N
     assert scene.results() == {Result(0, "zero"): 2}
 
 
+def test_who_was_refused_and_what_was_missed_is_counted(scene: Counted) -> None:
+    scene.tell(events.WorkerRefused(scene.now, stream(7), None, "w", "peer", 3, "Bad Property"))
+    scene.miss(9)
+    assert (scene.statistics.workers_refused, scene.statistics.records_missed) == (1, 9)
+
+
 def test_it_can_be_saved_and_goes_on(scene: Counted) -> None:
     scene.connect()
     scene.execute(1, key())
@@ -226,7 +232,7 @@ def test_it_can_be_saved_and_goes_on(scene: Counted) -> None:
 def test_a_recording_is_counted_as_the_model_ends(name: str) -> None:
     """What is kept up to date is what a walk of the model finds, and every operation that completed has one result."""
     observed = Observed()
-    model = SchedulerModel(observed.model._settings)
+    model = SchedulerModel(observed.model.settings)
     completed: set[int] = set()
 
     class Watched(Statistics):

@@ -36,6 +36,10 @@ class Implementer(IntrospectionServicer):
         self.refuse_with: grpc.StatusCode | None = None
         #: Watch begins with this instead of a snapshot or what was missed.
         self.begin_with: pb.WatchResponse | None = None
+        #: Every request for a list, in order.
+        self.questions: list[pb.ListWorkersRequest | pb.ListOperationsRequest] = []
+        #: Lists answer with this instead.
+        self.refuse_lists_with: grpc.StatusCode | None = None
         self._chunk = chunk
         #: {number: the batch that led to it}
         self._batches: dict[int, pb.ChangeBatch] = {}
@@ -142,16 +146,25 @@ class Implementer(IntrospectionServicer):
         return self.scheduler
 
     async def ListWorkers(self, request: pb.ListWorkersRequest, context: grpc.ServicerContext) -> pb.ListWorkersResponse:
-        return pb.ListWorkersResponse(workers=self.workers.values(), total=len(self.workers), revision=self.revision)
+        found = [each for each in self.workers.values() if not request.arrivals or each.arrival in request.arrivals]
+        await self._asked(request, context)
+        return pb.ListWorkersResponse(workers=found, total=len(found), revision=self.revision)
 
     async def GetWorker(self, request: pb.GetWorkerRequest, context: grpc.ServicerContext) -> pb.Worker:
         return next(worker for worker in self.workers.values() if worker.id == request.id)
 
     async def ListOperations(self, request: pb.ListOperationsRequest, context: grpc.ServicerContext) -> pb.ListOperationsResponse:
-        return pb.ListOperationsResponse(operations=self.operations.values(), total=len(self.operations), revision=self.revision)
+        found = [each for each in self.operations.values() if not request.arrivals or each.arrival in request.arrivals]
+        await self._asked(request, context)
+        return pb.ListOperationsResponse(operations=found, total=len(found), revision=self.revision)
 
     async def GetOperation(self, request: pb.GetOperationRequest, context: grpc.ServicerContext) -> pb.Operation:
         return next(operation for operation in self.operations.values() if operation.operation_id == request.id)
+
+    async def _asked(self, request: pb.ListWorkersRequest | pb.ListOperationsRequest, context: grpc.ServicerContext) -> None:
+        self.questions.append(request)
+        if self.refuse_lists_with is not None:
+            await context.abort(self.refuse_lists_with, "refused by the test")
 
     def _first(self, request: pb.WatchRequest) -> Iterable[pb.WatchResponse]:
         return self._since(request.revision) if self._continues(request) else self._snapshot()

@@ -1,17 +1,17 @@
 import pytest
 
-from gateway.query.filter import OperationFilter
+from gateway.query.filter import OperationFilter, WorkerFilter
 from gateway.query.page import DEFAULT_LIMIT, MAX_LIMIT, encode_token
-from gateway.serve.parameters import no_parameters, operations_query, workers_query
+from gateway.serve.parameters import is_full, no_parameters, operations_query, workers_query
 from gateway.serve.problems import ProblemError
-from gateway.serve.replica import OperationsQuery, WorkersQuery
+from gateway.serve.queries import OperationsQuery, WorkersQuery
 from gateway.serve.target import parse_target
 
 
 def test_without_parameters_it_is_a_thousand_operations_and_all_workers() -> None:
-    assert operations_query(parse_target("/x")) == OperationsQuery(OperationFilter(None, None), DEFAULT_LIMIT, None)
+    assert operations_query(parse_target("/x")) == OperationsQuery(OperationFilter(), DEFAULT_LIMIT, None)
     assert DEFAULT_LIMIT == 1_000
-    assert workers_query(parse_target("/x")) == WorkersQuery(MAX_LIMIT, None)
+    assert workers_query(parse_target("/x")) == WorkersQuery(WorkerFilter(), MAX_LIMIT, None)
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_a_stage_is_one_of_the_documented_words_in_any_case(word: str, stage: st
     assert operations_query(parse_target(f"/x?stage={word}")).filter.stages == frozenset({stage})
 
 
-@pytest.mark.parametrize("word", ["", "queue", "unknown", "cachecheck", "CacheCheck", "queued,executing", " queued"])
+@pytest.mark.parametrize("word", ["", "queue", "unknown", "cachecheck", "CacheCheck", "queued,", "queued;executing"])
 def test_any_other_stage_is_400_that_names_the_four(word: str) -> None:
     with pytest.raises(ProblemError, match="one of queued, executing, completed, cache_check"):
         operations_query(parse_target(f"/x?stage={word}"))
@@ -61,7 +61,9 @@ def test_an_empty_token_is_the_beginning() -> None:
         ("Stage", "did you mean stage"),
         ("workerid", "did you mean worker_id"),
         ("limits", "did you mean limit"),
-        ("zzz", "takes stage"),
+        ("zzz", "takes view, stage"),
+        ("property.", "did you mean property.NAME"),
+        ("propertyISA", "takes view"),
     ],
 )
 def test_an_unknown_parameter_is_400_that_names_the_nearest(name: str, hint: str) -> None:
@@ -85,3 +87,76 @@ def test_what_is_repeated_of_a_request_is_bounded() -> None:
     with pytest.raises(ProblemError) as problem:
         operations_query(parse_target(f"/x?stage={'a' * 8_000}"))
     assert len(str(problem.value)) < 400
+
+
+def test_several_stages_have_commas_between_them() -> None:
+    query = operations_query(parse_target("/x?stage=queued,%20Executing"))
+    assert query.filter.stages == frozenset({"Queued", "Executing"})
+
+
+def test_every_filter_of_operations_reaches_the_query() -> None:
+    address = (
+        "/x?digest=sha256:ABC&instance=&invocation_id=i&target=//a&mnemonic=Cpp&status=DEADLINE_exceeded&min_age_s=1.5"
+        "&property.b=2&property.a=x%3Dy&worker_id=w&view=full&limit=7"
+    )
+    wanted = OperationFilter(
+        worker_id="w",
+        digest_hash="abc",
+        instance_name="",
+        invocation_id="i",
+        target="//a",
+        mnemonic="Cpp",
+        properties=(("a", "x=y"), ("b", "2")),
+        status_code=4,
+    )
+    assert operations_query(parse_target(address)) == OperationsQuery(wanted, 7, is_full=True, min_age_s=1.5)
+
+
+def test_an_age_becomes_a_time_of_insertion_to_the_second() -> None:
+    query = operations_query(parse_target("/x?min_age_s=1.5"))
+    assert query.at(100.9).filter.inserted_by == 98_500_000_000
+    assert query.at(100.9) == query.at(100.1) != query.at(101.0)
+    plain = operations_query(parse_target("/x"))
+    assert plain.at(100) is plain
+
+
+def test_every_filter_of_workers_reaches_the_query() -> None:
+    query = workers_query(parse_target("/x?state=Paused,full&id_prefix=w-&property.ISA=arm&view=basic"))
+    assert query == WorkersQuery(WorkerFilter(frozenset({"paused", "full"}), (("ISA", "arm"),), "w-"))
+
+
+def test_in_full_a_page_is_shorter() -> None:
+    for query in (operations_query, workers_query):
+        assert query(parse_target("/x?view=full")).limit == 100
+        assert query(parse_target("/x?view=full&limit=1000")).limit == 1_000
+        with pytest.raises(ProblemError, match="whole number from 0 to 1000 in full"):
+            query(parse_target("/x?view=full&limit=1001"))
+
+
+@pytest.mark.parametrize(
+    ("parameter", "right"),
+    [
+        ("view=FULL", "one of basic, full"),
+        ("status=4", "one of ok, cancelled, unknown"),
+        ("min_age_s=", "number of seconds from 0 to 31536000"),
+        ("min_age_s=-1", "number of seconds"),
+        ("min_age_s=nan", "number of seconds"),
+        ("min_age_s=31536001", "number of seconds"),
+        ("property.a=1&property.a=2", "more than once"),
+    ],
+)
+def test_any_other_value_is_400_that_says_what_would_be_right(parameter: str, right: str) -> None:
+    with pytest.raises(ProblemError, match=right):
+        operations_query(parse_target(f"/x?{parameter}"))
+
+
+def test_any_other_state_is_400_that_names_them() -> None:
+    with pytest.raises(ProblemError, match="one of active, paused, draining, full"):
+        workers_query(parse_target("/x?state=busy"))
+
+
+def test_an_entity_takes_a_view_and_nothing_else() -> None:
+    assert is_full(parse_target("/x?view=full"))
+    assert not is_full(parse_target("/x"))
+    with pytest.raises(ProblemError, match="takes view"):
+        is_full(parse_target("/x?limit=1"))

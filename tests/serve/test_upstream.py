@@ -10,7 +10,7 @@ import pytest
 from gateway.config.types import Address, Config, Introspection
 from gateway.pb import introspection_pb2 as pb
 from gateway.serve import upstream as upstream_module
-from gateway.serve.replica import OperationsQuery
+from gateway.serve.queries import OperationsQuery
 from gateway.serve.upstream import STALE_AFTER_S, Upstream
 from tests.serve.builders import operation, worker
 from tests.serve.implementer import Implementer
@@ -61,7 +61,7 @@ async def until_down(upstream: Upstream, why: str) -> None:
 
 def total(upstream: Upstream) -> int:
     assert upstream.replica is not None
-    return upstream.replica.list_operations(OperationsQuery()).total
+    return upstream.replica.page_of_operations(OperationsQuery()).total
 
 
 async def test_a_snapshot_in_many_chunks_is_one_state(config: Config) -> None:

@@ -1,21 +1,22 @@
 import pytest
 
-from gateway.serve.target import parse_target
+from gateway.query.filter import OperationFilter
+from gateway.serve.queries import OperationsQuery, WorkersQuery
 from gateway.serve.validators import body_tag, has_already, list_tag
 
-WORKERS, OPERATIONS = parse_target("/api/v1/workers"), parse_target("/api/v1/operations?limit=2")
+WORKERS, OPERATIONS = WorkersQuery(), OperationsQuery(OperationFilter(frozenset({"Queued", "Executing"})), limit=2)
 
 
 def test_another_state_question_or_coding_is_another_tag() -> None:
     tags = {
-        list_tag(epoch, revision, target, coding)
+        list_tag(epoch, revision, query, coding)
         for epoch in ("a", "b")
         for revision in (1, 2)
-        for target in (WORKERS, OPERATIONS, parse_target("/api/v1/operations?limit=3"))
+        for query in (WORKERS, OPERATIONS, OperationsQuery(limit=3))
         for coding in ("identity", "gzip", "zstd")
     }
     assert len(tags) == 36
-    assert list_tag("a", 1, WORKERS, "gzip") == list_tag("a", 1, parse_target("/api/v1/workers"), "gzip")
+    assert list_tag("a", 1, WORKERS, "gzip") == list_tag("a", 1, WorkersQuery(), "gzip")
     assert len({body_tag(b"a"), body_tag(b"b"), body_tag(b"a", "gzip")}) == 3
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from tests.tap import frames
@@ -259,3 +261,41 @@ def test_a_slice_of_work_is_bounded() -> None:
     while not wire.decoder.work():
         slices += 1
     assert slices > 10
+
+
+def _calls_one_after_the_other(count: int) -> None:
+    """Calls on one connection, each with headers that no other has; nothing is left of any of them."""
+    wire, client, server = Wire(), Peer(), Peer()
+    opened = 0
+    for number in range(count):
+        stream = 2 * number + 1
+        wire.client(
+            client.request(stream, EXECUTE, ("x-action", str(number))) + frames.data(stream, grpc(b"\x0a\x01n"), frames.END_STREAM)
+        )
+        wire.server(server.answer(stream) + frames.data(stream, grpc(b"\x0a\x01n")) + server.trailers(stream))
+        if number % 1_000 == 999:
+            opened += sum(record.HasField("stream_opened") for record in wire.take())
+            assert wire.decoder._calls.open == {}
+            assert wire.decoder._calls._shared.open_calls == 0
+            wire.journal.tick(wire.now)
+            assert wire.take()[-1].tick.undecoded_bytes == 0
+    assert opened == count
+    wire.journal.tick(wire.now)
+    assert wire.take()[-1].tick.listeners[0].streams == count
+
+
+def test_thousands_of_calls_on_one_connection_leave_nothing_behind() -> None:
+    _calls_one_after_the_other(3_000)
+
+
+@pytest.mark.long
+def test_a_hundred_thousand_calls_on_one_connection_leave_nothing_behind() -> None:
+    tracemalloc.start()
+    try:
+        _calls_one_after_the_other(10_000)
+        before, _ = tracemalloc.get_traced_memory()
+        _calls_one_after_the_other(100_000)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 1_000_000

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import itertools
 import logging
 import socket
 from pathlib import Path
@@ -15,6 +16,7 @@ from gateway.tap.connection import ConnectionDecoder
 from gateway.tap.intake import Intake
 from gateway.tap.journal import Journal
 from gateway.tap.listener import TapListener
+from gateway.tap.room import Room
 from tests.tap.reading import EXECUTION, kinds, parse
 from tests.tap.running import PATIENCE_S, Pair, configuration, free_port, listening, running, spliced, with_dial_timeout
 
@@ -198,3 +200,57 @@ async def test_peers_are_named_as_host_and_port(tmp_path: Path) -> None:
         found = await link.until_kind("connection_opened")
     opened = next(record.connection_opened for record in found if record.HasField("connection_opened"))
     assert (opened.listener, opened.peer) == ("execution", f"{host}:{port}")
+
+
+async def test_at_the_bound_connects_wait_in_the_backlog_until_one_ends(caplog: pytest.LogCaptureFixture) -> None:
+    numbers = itertools.count(1)
+    journal = Journal("run", 0, 0, [EXECUTION], TapLimits(), lambda _: None)
+    intake = Intake(asyncio.get_running_loop(), 2**20, 0.001, lambda: None)
+    room = Room(2)
+    async with listening() as upstream, listening() as sock:
+        target = Address("127.0.0.1", upstream.getsockname()[1])
+        tap = Tap("execution", Address("127.0.0.1", 0), target, frozenset())
+        listener = TapListener(tap, sock, intake, lambda name, peer: journal.connection(next(numbers), name, peer), None, room)
+        listener.start()
+        loop = asyncio.get_running_loop()
+        served: list[Pair] = []
+        waiting = [await _connected(sock.getsockname()[1]) for _ in range(5)]
+        for _ in range(2):
+            client = waiting.pop(0)
+            async with asyncio.timeout(PATIENCE_S):
+                server, _ = await loop.sock_accept(upstream)
+            served.append(Pair(client, server))
+        while waiting:
+            assert room.used == 2
+            with pytest.raises(BlockingIOError):
+                upstream.accept()
+            # Those that are in are as well as ever.
+            for pair in served:
+                await pair.send(pair.client, b"x")
+                assert await pair.read(pair.server, 1) == b"x"
+            served.pop(0).close()
+            async with asyncio.timeout(PATIENCE_S):
+                server, _ = await loop.sock_accept(upstream)
+            served.append(Pair(waiting.pop(0), server))
+        for pair in served:
+            pair.close()
+        await listener.stop(1)
+    intake.drain(1)
+    assert room.used == 0
+    assert caplog.text.count("accepts nothing until a connection ends") == 1
+
+
+async def test_a_connection_that_came_to_nothing_gives_its_place_back() -> None:
+    room = Room(1)
+    journal = Journal("run", 0, 0, [EXECUTION], TapLimits(), lambda _: None)
+    intake = Intake(asyncio.get_running_loop(), 2**20, 0.001, lambda: None)
+    async with listening() as sock:
+        tap = Tap("execution", Address("127.0.0.1", 0), Address("127.0.0.1", free_port()), frozenset())
+        listener = TapListener(tap, sock, intake, lambda name, peer: journal.connection(1, name, peer), None, room)
+        listener.start()
+        for _ in range(3):
+            client = await _connected(sock.getsockname()[1])
+            assert await Pair(client, client).is_reset(client)
+            client.close()
+        await listener.stop(1)
+    assert room.used == 0

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import random
 import resource
 import select
 import socket
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from gateway.config.types import TapLimits
 from gateway.pb import tap_pb2
 from gateway.tap import splice
 from gateway.tap.splice import reset
@@ -245,3 +248,52 @@ async def test_connections_end_without_leftovers(tmp_path: Path) -> None:
         assert len(asyncio.all_tasks()) == tasks_before
         await link.until(lambda found: bool(found[-1].tick.listeners) and found[-1].tick.listeners[0].open_connections == 0)
         assert sum(record.HasField("connection_opened") for record in records) == 100
+
+
+async def _come_and_go(tap: RunningTap, upstream: socket.socket, count: int) -> None:
+    """Connections that say something and end in every way there is."""
+    for number in range(count):
+        async with spliced(tap, upstream) as pair:
+            await pair.send(pair.client, b"PRI * HTTP/2.0" if number % 2 else b"x")
+            assert await pair.read(pair.server, 1) in {b"x", b"P"}
+            if number % 3 == 0:
+                pair.reset(pair.client)
+            elif number % 3 == 1:
+                pair.reset(pair.server)
+
+
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def _is_quiet(found: list[tap_pb2.TapRecord], connections: int) -> bool:
+    """So many have come, and none is open."""
+    if not found or not found[-1].HasField("tick"):
+        return False
+    totals = found[-1].tick.listeners[0]
+    return (totals.connections, totals.open_connections) == (connections, 0)
+
+
+@pytest.mark.parametrize(
+    ("warm", "count"), [(200, 600), pytest.param(2_000, 20_000, marks=[pytest.mark.long, pytest.mark.timeout(600)])]
+)
+async def test_connections_leave_no_descriptor_task_or_memory_behind(tmp_path: Path, warm: int, count: int) -> None:
+    limits = TapLimits(ring_bytes=256 * 1024, decode_interval_ms=1)
+    async with listening() as upstream:
+        config = configuration(tmp_path, upstream.getsockname()[1], limits=limits)
+        async with running(config) as tap, tap.link() as link:
+            await _come_and_go(tap, upstream, warm)
+            await link.until(lambda found: _is_quiet(found, warm))
+            link.records.clear()
+            gc.collect()
+            tracemalloc.start()
+            before = (_descriptors(), len(asyncio.all_tasks()), tracemalloc.get_traced_memory()[0])
+            await _come_and_go(tap, upstream, count)
+            await link.until(lambda found: _is_quiet(found, warm + count))
+            link.records.clear()
+            gc.collect()
+            after = (_descriptors(), len(asyncio.all_tasks()), tracemalloc.get_traced_memory()[0])
+            tracemalloc.stop()
+    assert after[:2] == before[:2]
+    # The ring fills up to its bound, and no more.
+    assert after[2] - before[2] < 1_500_000

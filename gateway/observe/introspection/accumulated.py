@@ -25,6 +25,7 @@ def accumulated(entity: Statistics, *, sees_clients: bool, sees_workers: bool) -
         operations_dropped=_words(entity.operations_dropped),
         anomalies=_words(entity.anomalies),
         scheduler_restarts=entity.scheduler_restarts,
+        records_missed=entity.records_missed,
     )
     if sees_clients:
         sets = [
@@ -37,6 +38,7 @@ def accumulated(entity: Statistics, *, sees_clients: bool, sees_workers: bool) -
             pb.Statistics(
                 workers=_words(entity.workers),
                 worker_connections=entity.worker_connections,
+                workers_refused=entity.workers_refused,
                 workers_lost=_words(entity.workers_lost),
                 queue_time=_histogram(entity.queue_time),
                 execution_time=_histogram(entity.execution_time),

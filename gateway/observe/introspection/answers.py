@@ -17,9 +17,10 @@ from gateway.model.scheduler import SchedulerModel
 from gateway.observe.introspection import shape
 from gateway.observe.introspection.errors import InvalidError, NotFoundError
 from gateway.observe.introspection.feed import Feed
+from gateway.observe.introspection.views import OperationView, WorkerView
 from gateway.observe.wire import field
 from gateway.pb import introspection_pb2 as pb
-from gateway.query.filter import OperationFilter
+from gateway.query.filter import OperationFilter, WorkerFilter
 from gateway.query.order import (
     OPERATION_KEY_LENGTH,
     WORKER_KEY_LENGTH,
@@ -31,6 +32,8 @@ from gateway.query.page import DEFAULT_LIMIT, MAX_LIMIT, BadPageTokenError, deco
 
 #: Entities of a FULL page made before others get their turn: some milliseconds, as stories are long.
 _FULL_SLICE = 50
+#: Entities that are looked at by a filter before others get their turn: about a millisecond.
+_FILTER_SLICE = 1_000
 
 _STAGE_WORDS = {
     pb.STAGE_UNKNOWN: Stage.UNKNOWN.value,
@@ -39,15 +42,14 @@ _STAGE_WORDS = {
     pb.STAGE_EXECUTING: Stage.EXECUTING.value,
     pb.STAGE_COMPLETED: Stage.COMPLETED.value,
 }
+_WORKER_STATE_WORDS = {pb.ACTIVE: "active", pb.PAUSED: "paused", pb.DRAINING: "draining", pb.FULL_UP: "full"}
 
 
 class _Row(NamedTuple):
-    """An entity in its list; an `OperationRow` of gateway.query.filter."""
+    """An entity in its list."""
 
     key: OrderKey
     arrival: int
-    stage: str
-    worker_id: str | None
 
 
 _key = attrgetter("key")
@@ -72,9 +74,14 @@ class Answers:
         """A ListWorkersResponse."""
         limit, after = _cursor(request.page_size, request.page_token, WORKER_KEY_LENGTH)
         await self._feed.catch_up()
+        wanted, arrivals = _worker_filter(request), frozenset(request.arrivals)
         workers = self._model.workers
         ids = {worker.arrival: worker.id for worker in workers.values()}
-        rows = [_Row(worker_order(each.connected_at, each.arrival), each.arrival, "", None) for each in workers.values()]
+        rows = [
+            _Row(worker_order(each.connected_at, each.arrival), each.arrival)
+            for each in workers.values()
+            if (not arrivals or each.arrival in arrivals) and (not wanted.looks_at_rows or wanted.matches(WorkerView(each)))
+        ]
         rows.sort()
         found = page(rows, _key, limit=limit, after=after)
         frame = pb.ListWorkersResponse(next_page_token=found.next_token, total=found.total, revision=self._revision())
@@ -95,11 +102,13 @@ class Answers:
     async def list_operations(self, request: pb.ListOperationsRequest) -> bytes:
         """A ListOperationsResponse."""
         limit, after = _cursor(request.page_size, request.page_token, OPERATION_KEY_LENGTH)
-        wanted = OperationFilter(_stages(request.stages), request.worker_id or None)
+        wanted, arrivals = _operation_filter(request), frozenset(request.arrivals)
         await self._feed.catch_up()
         rows = self._operations()
-        if wanted.stages is not None or wanted.worker_id is not None:
-            rows = [row for row in rows if wanted.matches(row)]
+        if arrivals:
+            rows = [row for row in rows if row.arrival in arrivals]
+        if wanted != OperationFilter():
+            rows = await self._matching(rows, wanted)
         found = page(rows, _key, limit=limit, after=after)
         frame = pb.ListOperationsResponse(next_page_token=found.next_token, total=found.total, revision=self._revision())
         if request.view == pb.FULL:
@@ -129,6 +138,19 @@ class Answers:
             self._sorted = (self._state.number, rows)
         return rows
 
+    async def _matching(self, rows: Sequence[_Row], wanted: OperationFilter) -> list[_Row]:
+        """Those that the filter lets through; others get their turn in between."""
+        operations = self._model.operations
+        found: list[_Row] = []
+        for start in range(0, len(rows), _FILTER_SLICE):
+            for row in rows[start : start + _FILTER_SLICE]:
+                operation = operations.get(row.arrival)
+                if operation is not None and wanted.matches(OperationView(operation)):
+                    found.append(row)
+            if len(rows) > _FILTER_SLICE:
+                await asyncio.sleep(0)
+        return found
+
     def _full_worker(self, worker_id: str, arrival: int) -> bytes | None:
         worker: Worker | None = self._model.workers.get(worker_id)
         if worker is None or worker.arrival != arrival:
@@ -149,7 +171,7 @@ def _operation_row(operation: Operation) -> _Row:
         finished_at=operation.finished_at,
         arrival=operation.arrival,
     )
-    return _Row(key, operation.arrival, operation.stage.value, operation.worker_id)
+    return _Row(key, operation.arrival)
 
 
 def _stages(numbers: Sequence[pb.Stage.ValueType]) -> frozenset[str] | None:
@@ -159,6 +181,32 @@ def _stages(numbers: Sequence[pb.Stage.ValueType]) -> frozenset[str] | None:
     if unknown:
         raise InvalidError(f"stages: {unknown[0]} is no Stage")
     return frozenset(_STAGE_WORDS[number] for number in numbers)
+
+
+def _operation_filter(request: pb.ListOperationsRequest) -> OperationFilter:
+    return OperationFilter(
+        stages=_stages(request.stages),
+        worker_id=request.worker_id or None,
+        digest_hash=request.digest_hash or None,
+        instance_name=request.instance_name if request.HasField("instance_name") else None,
+        invocation_id=request.tool_invocation_id or None,
+        target=request.target_prefix or None,
+        mnemonic=request.action_mnemonic or None,
+        properties=tuple((each.name, each.value) for each in request.properties),
+        inserted_by=request.inserted_by.ToNanoseconds() if request.HasField("inserted_by") else None,
+        status_code=request.status_code if request.HasField("status_code") else None,
+    )
+
+
+def _worker_filter(request: pb.ListWorkersRequest) -> WorkerFilter:
+    unknown = [state for state in request.states if state not in _WORKER_STATE_WORDS]
+    if unknown:
+        raise InvalidError(f"states: {unknown[0]} is no WorkerState")
+    return WorkerFilter(
+        states=frozenset(_WORKER_STATE_WORDS[state] for state in request.states) or None,
+        properties=tuple((each.name, each.value) for each in request.properties),
+        id_prefix=request.id_prefix or None,
+    )
 
 
 def _cursor(page_size: int, page_token: str, key_length: int) -> tuple[int, OrderKey | None]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from gateway.config.types import Config
 from gateway.model.scheduler import SchedulerModel
 from gateway.observe import health
-from gateway.observe.health import LinkState, ModelState
+from gateway.observe.health import CheckpointState, LinkState, ModelState
 from gateway.observe.introspection import shape
 from gateway.observe.introspection.accumulated import accumulated
 from gateway.observe.statistics import Statistics
@@ -45,12 +45,14 @@ class Overview:
         statistics: Statistics,
         link: Callable[[], LinkState],
         foreign: Callable[[], dict[str, int]],
+        checkpoint: Callable[[], CheckpointState] = CheckpointState,
     ) -> None:
         self._config = config
         self._model = model
         self._statistics = statistics
         self._link = link
         self._foreign = foreign
+        self._checkpoint = checkpoint
         #: How many anomalies there had been when `_anomalies` was encoded.
         self._anomalies_seen = 0
         self._anomalies = b""
@@ -70,7 +72,7 @@ class Overview:
             name=self._config.scheduler_name,
             up_since=optional_timestamp(model.up_since),
             counts=shape.counts(counts),
-            health=health.assess(self._config, link, partial),
+            health=health.assess(self._config, link, partial, self._checkpoint()),
             taps=health.describe_taps(self._config, link),
             tap_processes=health.describe_processes(link, self._config.record_sockets[0].stem),
             anomalies=anomalies,

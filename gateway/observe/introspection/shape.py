@@ -6,6 +6,7 @@ Pure; each function returns a new message. `detail` is for view FULL.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 
 from gateway.model import events, identity, records
 from gateway.model.events import Stage
@@ -21,6 +22,8 @@ _STAGES = {
     Stage.EXECUTING: pb.STAGE_EXECUTING,
     Stage.COMPLETED: pb.STAGE_COMPLETED,
 }
+#: introspection.proto: of each, at most.
+_DISTINCT_MAX = 16
 _JOINS = {
     Join.NONE: pb.OperationDetail.NONE,
     Join.TENTATIVE: pb.OperationDetail.TENTATIVE,
@@ -35,9 +38,6 @@ def worker(entity: records.Worker) -> pb.Worker:
     of actions. One whose registration was not seen has an unknown number of slots, so that it can accept work only as far as
     known.
     """
-    can_accept_work: bool | None = entity.can_accept_work
-    if entity.max_inflight_tasks is None and can_accept_work:
-        can_accept_work = None
     return pb.Worker(
         id=entity.id,
         arrival=entity.arrival,
@@ -46,10 +46,16 @@ def worker(entity: records.Worker) -> pb.Worker:
         last_update=timestamp(entity.last_update_at),
         is_paused=entity.is_paused,
         is_draining=entity.is_draining,
-        can_accept_work=can_accept_work,
+        can_accept_work=can_accept_work(entity),
         running_operations=entity.running,
         actions_completed=entity.actions_completed if entity.is_complete else None,
     )
+
+
+def can_accept_work(entity: records.Worker) -> bool | None:
+    """None: not known."""
+    accepts = entity.can_accept_work
+    return None if accepts and entity.max_inflight_tasks is None else accepts
 
 
 def worker_full(model: SchedulerModel, entity: records.Worker) -> pb.Worker:
@@ -63,6 +69,7 @@ def worker_full(model: SchedulerModel, entity: records.Worker) -> pb.Worker:
             user_agent=entity.user_agent,
             id_prefix=entity.id_prefix,
             story=story(model.story(entity.arrival)),
+            anomalies=_anomalies_of(model, entity.id),
         )
     )
     return message
@@ -88,10 +95,46 @@ def operation(model: SchedulerModel, entity: records.Operation) -> pb.Operation:
         insert=optional_timestamp(entity.insert_at),
         assigned=optional_timestamp(entity.assigned_at),
         finished=optional_timestamp(entity.finished_at),
-        instance_name=key.instance_name if key is not None else _instance_of(entity),
+        instance_name=instance_name(entity),
         cacheable=entity.cacheable,
         other_ids=model.other_ids(entity),
+        tool_invocation_ids=invocation_ids(entity),
+        target_ids=targets(entity),
+        action_mnemonics=mnemonics(entity),
+        status_code=status_code(entity),
     )
+
+
+def instance_name(entity: records.Operation) -> str:
+    """REAPI's; of an operation that only a WaitExecution names the prefix of that name (nativelink-facts 3)."""
+    if entity.key is not None:
+        return entity.key.instance_name
+    return next((client.name.rpartition("/")[0] for client in entity.clients), "")
+
+
+def invocation_ids(entity: records.Operation) -> list[str]:
+    """Of its clients' builds, each once."""
+    return _distinct(client.metadata.tool_invocation_id for client in entity.clients if client.metadata is not None)
+
+
+def targets(entity: records.Operation) -> list[str]:
+    """That its clients want it for, each once."""
+    return _distinct(client.metadata.target_id for client in entity.clients if client.metadata is not None)
+
+
+def mnemonics(entity: records.Operation) -> list[str]:
+    """As its clients call it, each once."""
+    return _distinct(client.metadata.action_mnemonic for client in entity.clients if client.metadata is not None)
+
+
+def status_code(entity: records.Operation) -> int | None:
+    """Of the finished operation."""
+    return entity.outcome.status_code if entity.outcome is not None and entity.is_finished else None
+
+
+def _distinct(values: Iterable[str]) -> list[str]:
+    """Those that say something, each once, up to a bound: an action may have a thousand clients."""
+    return list(islice(dict.fromkeys(filter(None, values)), _DISTINCT_MAX))
 
 
 def operation_full(model: SchedulerModel, entity: records.Operation) -> pb.Operation:
@@ -104,6 +147,8 @@ def operation_full(model: SchedulerModel, entity: records.Operation) -> pb.Opera
             join=_JOINS[entity.join],
             attempts=entity.attempts,
             story=story(model.story(entity.arrival)),
+            assigned_properties=_properties(entity.reserved),
+            anomalies=_anomalies_of(model, entity.operation_id, *model.other_ids(entity)),
         )
     )
     if outcome is not None:
@@ -137,6 +182,12 @@ def counts(entity: records.Counts) -> pb.Counts:
 def anomaly(entity: records.Anomaly) -> pb.Anomaly:
     """With the story that led to it."""
     return pb.Anomaly(at=timestamp(entity.at), kind=entity.kind, entity=entity.entity, text=entity.text, story=story(entity.story))
+
+
+def _anomalies_of(model: SchedulerModel, *ids: str) -> list[pb.Anomaly]:
+    """Of the recent ones, those about an entity; an operation may be named with its instance."""
+    about = [each for each in model.anomalies if each.entity in ids or each.entity.rpartition("/")[2] in ids]
+    return [pb.Anomaly(at=timestamp(each.at), kind=each.kind, entity=each.entity, text=each.text) for each in about]
 
 
 def story(lines: Iterable[records.StoryLine]) -> list[pb.StoryLine]:
@@ -179,8 +230,3 @@ def _digest(digest: identity.Digest) -> pb.Digest:
 
 def _optional_digest(digest: identity.Digest | None) -> pb.Digest | None:
     return None if digest is None else _digest(digest)
-
-
-def _instance_of(entity: records.Operation) -> str:
-    """Of an operation that only a WaitExecution names: the prefix of that name (nativelink-facts 3)."""
-    return next((client.name.rpartition("/")[0] for client in entity.clients), "")

@@ -30,7 +30,6 @@ def tell(scrape: Scrape, upstream: Upstream, health: str, latencies: Latencies) 
         return
     scrape.put(families.STATE_AGE, upstream.silence_s())
     scrape.put(families.REVISION, replica.number)
-    scrape.put(families.RECORDS_MISSED, replica.scheduler.records_missed)
     for tap in replica.scheduler.taps:
         _tap(scrape, tap)
     for process in replica.scheduler.tap_processes:

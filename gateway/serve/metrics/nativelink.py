@@ -32,8 +32,6 @@ def tell(scrape: Scrape, replica: Replica, as_of: float) -> None:
     _operations(scrape, replica)
     if scheduler.HasField("up_since"):
         scrape.put(families.START_TIME, _seconds(scheduler.up_since))
-    if scheduler.counts.HasField("workers"):
-        scrape.put(families.WORKERS_REFUSED, scheduler.workers_refused)
     if scheduler.HasField("statistics"):
         _statistics(scrape, scheduler.statistics)
         _queue(scrape, scheduler.statistics, as_of)
@@ -49,6 +47,8 @@ def _operations(scrape: Scrape, replica: Replica) -> None:
 def _statistics(scrape: Scrape, statistics: pb.Statistics) -> None:
     if statistics.HasField("worker_connections"):
         scrape.put(families.WORKER_CONNECTIONS, statistics.worker_connections)
+    if statistics.HasField("workers_refused"):
+        scrape.put(families.WORKERS_REFUSED, statistics.workers_refused)
     if statistics.HasField("queue_time"):
         _distribute(scrape, families.QUEUE_DURATION, statistics.queue_time)
     if statistics.HasField("execution_time"):
@@ -58,6 +58,7 @@ def _statistics(scrape: Scrape, statistics: pb.Statistics) -> None:
         scrape.put(families.RESULTS, result.count, status, result.exit)
     scrape.put(families.CACHED_RESULTS, statistics.cached_results)
     scrape.put(families.RESTARTS, statistics.scheduler_restarts)
+    scrape.put(families.RECORDS_MISSED, statistics.records_missed)
     for family, counts in (
         (families.WORKERS, statistics.workers),
         (families.WORKERS_LOST, statistics.workers_lost),

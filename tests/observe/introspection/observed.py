@@ -7,6 +7,7 @@ from gateway.model.scheduler import SchedulerModel
 from gateway.observe.health import LinkState
 from gateway.observe.introspection.answers import Answers
 from gateway.observe.introspection.feed import Feed
+from gateway.observe.introspection.history import History
 from gateway.observe.introspection.overview import Overview
 from gateway.observe.introspection.state import PublishedState
 from gateway.observe.observer import Observer, model_settings
@@ -27,7 +28,7 @@ class Observed:
         self.fresh = True
         self.statistics = Statistics(self.model)
         overview = Overview(self.config, self.model, self.statistics, self._link, lambda: self.translator.foreign)
-        self.state = PublishedState(self.model, overview, epoch)
+        self.state = PublishedState(self.model, overview, History(epoch))
         self.feed = Feed(self.state)
         self.answers = Answers(self.model, self.feed)
         self.observer = Observer(self.model, self.statistics, self.translator, self.feed)

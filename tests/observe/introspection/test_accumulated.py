@@ -7,8 +7,6 @@ from gateway.pb import introspection_pb2 as pb
 from tests.observe.introspection.observed import Observed
 from tests.observe.records import config
 
-WORKERS_ONLY = {"worker_connections", "queue_time", "execution_time"}
-
 
 def test_everything_has_its_zeros_from_the_start() -> None:
     observed = Observed()
@@ -54,7 +52,7 @@ def test_one_side_only_is_absent_not_zero() -> None:
     assert not workers.queued_sets
     assert workers.HasField("queue_time")
     clients = accumulated(observed.statistics, sees_clients=True, sees_workers=False)
-    assert not any(clients.HasField(name) for name in ("worker_connections", "queue_time", "execution_time"))
+    assert not any(clients.HasField(name) for name in ("worker_connections", "workers_refused", "queue_time"))
     assert not any((clients.workers, clients.workers_lost, clients.attempts_failed))
     assert clients.results
 

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from gateway.observe.introspection import answers as module
+from gateway.observe.introspection.errors import InvalidError
 from gateway.pb import introspection_pb2 as pb
 from tests.observe.introspection.observed import Observed
 
@@ -94,3 +95,55 @@ async def test_what_goes_away_while_a_full_page_is_made_is_left_out(monkeypatch:
     observed.play()
     assert [worker.id for worker in (await listing).workers] == ["w-1"]
     assert [operation.client_operation_id for operation in (await listing_operations).operations] == ["c-1"]
+
+
+async def found_operations(observed: Observed, **wanted: object) -> list[str]:
+    answer = await operations(observed, pb.ListOperationsRequest(**wanted))  # type: ignore[arg-type]  # a test's own words
+    return [operation.client_operation_id for operation in answer.operations]
+
+
+async def test_every_filter_of_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FILTER_SLICE", 1)
+    observed = Observed()
+    worker = observed.worker("w-1")
+    for number in range(3):
+        observed.queued(f"main/c-{number}", number)
+    observed.assigned(worker, "op-1", 1)
+    observed.finished(worker, "op-1", 1)
+    observed.play()
+    first = await operations(observed, pb.ListOperationsRequest())
+    by_client = {each.client_operation_id: each for each in first.operations}
+    assert await found_operations(observed, digest_hash=f"{2:064x}") == ["c-2"]
+    assert await found_operations(observed, instance_name="other") == []
+    assert await found_operations(observed, instance_name="main") == ["c-0", "c-2", "c-1"]
+    assert await found_operations(observed, status_code=0) == ["c-1"]
+    assert await found_operations(observed, properties=[pb.Property(name="cpu_count", value="1")]) == ["c-1"]
+    assert await found_operations(observed, inserted_by=by_client["c-1"].insert) == ["c-1"]
+    assert await found_operations(observed, tool_invocation_id="nobody's") == []
+    assert await found_operations(observed, action_mnemonic="None") == []
+    assert await found_operations(observed, target_prefix="//") == []
+    assert await found_operations(observed, arrivals=[by_client["c-2"].arrival, 999]) == ["c-2"]
+
+
+async def test_every_filter_of_workers() -> None:
+    observed = Observed()
+    observed.worker("linux-1", slots=1)
+    busy = observed.worker("linux-2", slots=1)
+    observed.queued("main/c", 1)
+    observed.play()
+    observed.assigned(busy, "op-1", 1)
+    observed.play()
+
+    async def found(**wanted: object) -> list[str]:
+        answer = await workers(observed, pb.ListWorkersRequest(**wanted))  # type: ignore[arg-type]  # a test's own words
+        return [worker.id for worker in answer.workers]
+
+    assert await found(states=[pb.FULL_UP]) == ["linux-2"]
+    assert await found(states=[pb.ACTIVE, pb.PAUSED]) == ["linux-1"]
+    assert await found(id_prefix="linux-2") == ["linux-2"]
+    assert await found(properties=[pb.Property(name="cpu_count", value="8")]) == ["linux-1", "linux-2"]
+    assert await found(properties=[pb.Property(name="cpu_count", value="4")]) == []
+    with pytest.raises(InvalidError, match="states: 9 is no WorkerState"):
+        await found(states=[9])
+    arrival = (await workers(observed, pb.ListWorkersRequest())).workers[0].arrival
+    assert await found(arrivals=[arrival], view=pb.FULL) == ["linux-1"]

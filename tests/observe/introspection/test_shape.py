@@ -191,6 +191,8 @@ def test_an_operation_that_ran() -> None:
         instance_name: "main"
         cacheable: true
         other_ids: "c-1"
+        target_ids: "//a"
+        status_code: 0
         detail {
           clients {
             client_operation_id: "c-1"
@@ -248,3 +250,27 @@ def test_an_anomaly_brings_its_story() -> None:
         }
         """,
     )
+
+
+def test_what_many_clients_say_is_there_once_and_within_a_bound() -> None:
+    clients = [
+        Client(f"c-{number}", f"/c-{number}", "", "", RequestMetadata(tool_invocation_id=f"i-{number // 2}", action_mnemonic="Cpp"))
+        for number in range(60)
+    ]
+    message = shape.operation(Observed().model, operation(clients=[*clients, Client("c", "/c", "", "", None)]))
+    assert list(message.tool_invocation_ids) == [f"i-{number}" for number in range(16)]
+    assert list(message.action_mnemonics) == ["Cpp"]
+    assert not message.target_ids
+
+
+def test_anomalies_about_an_entity_are_in_its_detail() -> None:
+    observed = Observed()
+    for about in ("main/c-1", "op-1", "op-2", ""):
+        observed.model.anomalies.append(Anomaly(EPOCH, "late_result", about, "late", ((EPOCH, "Queued"),)))
+    entity = operation(scheduler_operation_id="op-1", clients=[Client("c-1", "main/c-1", "", "", None)], reserved=(("a", "b"),))
+    detail = shape.operation_full(observed.model, entity).detail
+    assert [each.entity for each in detail.anomalies] == ["main/c-1", "op-1"]
+    assert not detail.anomalies[0].story
+    assert detail.assigned_properties == pb.Properties(properties=[pb.Property(name="a", value="b")])
+    observed.model.anomalies.append(Anomaly(EPOCH, "unknown_worker", "w-1", "who", ()))
+    assert [each.kind for each in shape.worker_full(observed.model, worker()).detail.anomalies] == ["unknown_worker"]

@@ -46,8 +46,6 @@ def busy_scheduler() -> pb.Scheduler:
     scheduler.MergeFrom(
         pb.Scheduler(
             anomalies=7,
-            records_missed=8,
-            workers_refused=9,
             taps=[
                 pb.Tap(
                     name="execution",
@@ -93,6 +91,8 @@ def busy_scheduler() -> pb.Scheduler:
                 operations_dropped=[pb.WordCount(word="abandoned", count=27)],
                 anomalies=[pb.WordCount(word="late_result", count=7)],
                 scheduler_restarts=28,
+                workers_refused=9,
+                records_missed=8,
                 queued_since=Timestamp(seconds=NOW - 30, nanos=500_000_000),
                 queued_sets=[
                     pb.QueuedSet(properties='pool=a "b"\\', operations=2, queued_since=Timestamp(seconds=NOW - 10)),

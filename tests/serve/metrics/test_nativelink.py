@@ -35,6 +35,7 @@ def test_everything_that_is_known_is_told() -> None:
     assert of(found, "nativelink_operations_dropped_total") == {"abandoned": 27}
     assert of(found, "nativelink_gateway_anomalies_total") == {"late_result": 7}
     assert of(found, "nativelink_scheduler_restarts_total") == {"": 28}
+    assert of(found, "nativelink_gateway_records_missed_total") == {"": 8}
     assert of(found, "nativelink_scheduler_start_time_seconds") == {"": NOW - 3600}
 
 
@@ -57,5 +58,6 @@ def test_what_is_not_known_has_no_sample() -> None:
     assert {name for name, _ in found} == {
         "nativelink_operations",
         "nativelink_cached_results_total",
+        "nativelink_gateway_records_missed_total",
         "nativelink_scheduler_restarts_total",
     }
