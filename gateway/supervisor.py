@@ -25,6 +25,7 @@ from gateway.config.state_directory import prepare_state_dir
 from gateway.config.types import Config
 from gateway.errors import StartError
 from gateway.lock import exclusive_lock
+from gateway.notify import notify
 from gateway.succession import Listeners, Offer, Predecessor, came
 
 #: Roles in the order of their start; they are stopped in the opposite one, so that each ends before what it reads from.
@@ -106,12 +107,15 @@ class Supervisor:
             keeping: dict[str, asyncio.Task[None]] = {}
             if predecessor is not None:
                 keeping["tap"] = await self._take(roles["tap"], group)
+                # Before that one ends: what systemd takes for the unit's main process must not be over.
+                notify(f"MAINPID={os.getpid()}")
                 predecessor.let_go()
                 await asyncio.to_thread(self._lock_at_last, stack)
             for name in ROLES:
                 if name not in keeping:
                     keeping[name] = group.create_task(roles[name].keep(), name=f"keep {name}")
             offering = group.create_task(offer.serve(), name="offer")
+            notify("READY=1")
             await _first_of(stop, offer.taken)
             logger.info("stopping")
             offering.cancel()
