@@ -16,10 +16,11 @@ import socket
 import sys
 import time
 from asyncio.subprocess import DEVNULL, Process, create_subprocess_exec
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.cli.recording import RecordTo
 from gateway.config.resolved import to_json
 from gateway.config.state_directory import prepare_state_dir
 from gateway.config.types import Config
@@ -28,8 +29,6 @@ from gateway.lock import exclusive_lock
 from gateway.notify import notify
 from gateway.succession import Listeners, Offer, Predecessor, came
 
-#: Roles in the order of their start; they are stopped in the opposite one, so that each ends before what it reads from.
-ROLES = ("tap", "observe", "serve")
 #: How long a predecessor may take to be gone, besides the time that stopping takes.
 _LEAVING_S = 5.0
 #: By when, as shares of the time that stopping may take, a role has to have ended before the next one is told to.
@@ -63,19 +62,17 @@ PACES: Mapping[str, Pace] = {
 class Supervisor:
     """Runs the whole gateway once."""
 
-    def __init__(self, config: Config, log_level: str, tap_arguments: Sequence[str] = (), *, take_over: bool = False) -> None:
-        """Settles what is run.
+    def __init__(self, config: Config, log_level: str, record_to: RecordTo | None = None, *, take_over: bool = False) -> None:
+        """Everything is started by `run`.
 
         Args:
-            config: of all roles.
-            log_level: of this process and of all roles.
-            tap_arguments: go to the tap besides what every role gets.
-            take_over: from the one that runs on the same state_dir, without cutting a connection.
+            config: The resolved configuration.
+            log_level: Of the roles too.
+            record_to: Where the recording of the tap goes; of further tap processes beside it, `FILE.tap-1` …. None: nowhere.
+            take_over: From the one that runs on the same state_dir, without cutting a connection.
         """
-        self._tap_arguments = tap_arguments
-        self._config = config
-        self._log_level = log_level
-        self._take_over = take_over
+        self._record_to = record_to
+        self._taps = _tap_names(config)
         self._config = config
         self._log_level = log_level
         self._take_over = take_over
@@ -90,6 +87,11 @@ class Supervisor:
         prepare_state_dir(self._config.state_dir)
         with contextlib.ExitStack() as stack:
             if self._take_over:
+                if len(self._taps) != 1:
+                    raise StartError(
+                        f"--take-over: gateway.tap.processes: {len(self._taps)}: only one tap process can be taken over: stop the "
+                        "gateway that runs, then start this one"
+                    )
                 predecessor = stack.enter_context(Predecessor.ask(self._config))
                 await self._keep(predecessor.listeners, stop, stack, predecessor)
             else:
@@ -101,19 +103,23 @@ class Supervisor:
     ) -> None:
         """With a predecessor the tap begins alone, and the others when that one has let go."""
         running = self._write_running(stack)
-        roles = {name: Role(name, self._command(name, running), listeners.get(name, {}), PACES[name]) for name in ROLES}
-        offer = Offer(self._config, listeners, [roles["tap"]])
+        roles = {
+            name: Role(name, self._command(name, running), listeners.get(name, {}), PACES[_kind(name)])
+            for name in (*self._taps, "observe", "serve")
+        }
+        offer = Offer(self._config, listeners, [roles[name] for name in self._taps])
         async with asyncio.TaskGroup() as group:
             keeping: dict[str, asyncio.Task[None]] = {}
             if predecessor is not None:
-                keeping["tap"] = await self._take(roles["tap"], group)
+                (tap,) = self._taps
+                keeping[tap] = await self._take(roles[tap], group)
                 # Before that one ends: what systemd takes for the unit's main process must not be over.
                 notify(f"MAINPID={os.getpid()}")
                 predecessor.let_go()
                 await asyncio.to_thread(self._lock_at_last, stack)
-            for name in ROLES:
+            for name, role in roles.items():
                 if name not in keeping:
-                    keeping[name] = group.create_task(roles[name].keep(), name=f"keep {name}")
+                    keeping[name] = group.create_task(role.keep(), name=f"keep {name}")
             offering = group.create_task(offer.serve(), name="offer")
             notify("READY=1")
             await _first_of(stop, offer.taken)
@@ -166,18 +172,43 @@ class Supervisor:
 
     def _command(self, name: str, running: Path) -> list[str]:
         # -P: the directory in which somebody starts the gateway has no say in what `gateway` is.
-        command = [sys.executable, "-P", "-m", "gateway.cli", name, f"--config={running}", f"--log-level={self._log_level}"]
-        return [*command, f"--supervisor={os.getpid()}", *(self._tap_arguments if name == "tap" else ())]
+        kind = _kind(name)
+        command = [sys.executable, "-P", "-m", "gateway.cli", kind, f"--config={running}", f"--log-level={self._log_level}"]
+        command.append(f"--supervisor={os.getpid()}")
+        if kind == "tap":
+            process = self._taps.index(name)
+            command.append(f"--process={process}")
+            if self._record_to is not None:
+                file = self._record_to.file
+                to = file if process == 0 else file.with_name(f"{file.name}.tap-{process}")
+                command += [f"--record={to}", f"--record-bytes={self._record_to.limit_bytes}"]
+        return command
 
     async def _end(self, roles: Mapping[str, Role], keeping: Mapping[str, asyncio.Task[None]]) -> None:
         started = time.monotonic()
         told: list[asyncio.Task[None]] = []
-        for name in reversed(ROLES):
-            roles[name].end()
-            told.append(keeping[name])
-            await asyncio.wait(told, timeout=started + _SHARES[name] * self._config.stop_timeout_s - time.monotonic())
+        # The opposite order of their start, so that each ends before what it reads from.
+        for kind, share in _SHARES.items():
+            for name, role in roles.items():
+                if _kind(name) == kind:
+                    role.end()
+                    told.append(keeping[name])
+            await asyncio.wait(told, timeout=started + share * self._config.stop_timeout_s - time.monotonic())
         for role in roles.values():
             role.kill()
+
+
+def _kind(name: str) -> str:
+    """Of `tap 1` and `tap`: tap."""
+    return name.partition(" ")[0]
+
+
+def _tap_names(config: Config) -> tuple[str, ...]:
+    """One name for each tap process of this machine."""
+    if not config.record_link.local:
+        return ()
+    processes = config.tap.processes
+    return ("tap",) if processes == 1 else tuple(f"tap {number}" for number in range(processes))
 
 
 class Role:
@@ -313,11 +344,13 @@ def _listening(config: Config) -> Iterator[Mapping[str, Mapping[str, socket.sock
     from gateway.tap import role as tap  # noqa: PLC0415
 
     with contextlib.ExitStack() as stack:
-        taps = tap.bind(config)
-        _close_later(stack, taps.values())
+        names = _tap_names(config)
+        taps = dict(zip(names, tap.bind_processes(config), strict=True)) if names else {}
+        for sockets in taps.values():
+            _close_later(stack, sockets.values())
         http = serve.bind(config)
         _close_later(stack, [http])
-        yield {"tap": taps, "serve": {"http": http}}
+        yield {**taps, "serve": {"http": http}}
 
 
 def _close_later(stack: contextlib.ExitStack, listeners: Iterable[socket.socket]) -> None:

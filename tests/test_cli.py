@@ -48,6 +48,7 @@ def test_the_version_and_every_command_are_told(capsys: pytest.CaptureFixture[st
                 "--tell",
                 "--record",
                 "--record-bytes",
+                "--process",
             },
         ),
         ("observe", {"--config", "--nativelink-config", "--http", "--log-level", "--supervisor", "--replay", "--speed"}),

@@ -113,6 +113,9 @@ def _add_options(command: argparse.ArgumentParser, name: str) -> None:
         )
     if name == "tap":
         command.add_argument(
+            "--process", type=_number, default=0, metavar="N", help="which of gateway.tap.processes this is, from 0 (default: 0)"
+        )
+        command.add_argument(
             "--tell", type=int, metavar="DESCRIPTOR", help="write a byte to this descriptor when connections have been taken over"
         )
     if name in {"tap", "observe", "serve"}:
@@ -141,6 +144,12 @@ def _speed(text: str) -> float:
 def _record_bytes(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or len(text) > 18 or int(text) < LEAST_BYTES:
         raise argparse.ArgumentTypeError(f"{text}: a number of bytes, {LEAST_BYTES} or more")
+    return int(text)
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or len(text) > 6:
+        raise argparse.ArgumentTypeError(f"{text}: a number from 0")
     return int(text)
 
 

@@ -64,12 +64,13 @@ def _work(options: argparse.Namespace) -> int:
 
             run_replay(config, options.replay, options.speed)
         else:
-            from gateway.cli.roles import Upgrading, run_role  # noqa: PLC0415 # as above
+            from gateway.cli.roles import TapOptions, run_role  # noqa: PLC0415 # as above
 
-            upgrading = Upgrading()
+            tap = TapOptions()
             if options.command == "tap":
-                upgrading = Upgrading(options.take_over, options.tell, options.supervisor is not None)
-            run_role(options.command, config, dict(getattr(options, "listener", ())), upgrading, _record_to(options))
+                supervised = options.supervisor is not None
+                tap = TapOptions(options.process, _record_to(options), options.take_over, options.tell, supervised)
+            run_role(options.command, config, dict(getattr(options, "listener", ())), tap)
     except GatewayError:
         raise
     except Exception:
@@ -81,7 +82,7 @@ def _work(options: argparse.Namespace) -> int:
 
 
 def _record_to(options: argparse.Namespace) -> RecordTo | None:
-    if getattr(options, "record", None) is None:
+    if options.record is None:
         return None
     # The roles run in another directory.
     to = RecordTo(options.record.absolute(), options.record_bytes)
@@ -93,8 +94,7 @@ def _run(config: Config, log_level: str, record_to: RecordTo | None, *, take_ove
     from gateway.supervisor import Supervisor  # noqa: PLC0415 # only here and in the demo
 
     async def work(stop: asyncio.Event) -> None:
-        more = () if record_to is None else (f"--record={record_to.file}", f"--record-bytes={record_to.limit_bytes}")
-        await Supervisor(config, log_level, tap_arguments=more, take_over=take_over).run(stop)
+        await Supervisor(config, log_level, record_to, take_over=take_over).run(stop)
 
     run_until_stopped(work, stop_timeout_s=config.stop_timeout_s)
 

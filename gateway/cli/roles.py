@@ -31,9 +31,13 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Upgrading:
-    """Of a tap."""
+class TapOptions:
+    """What a tap is told besides its configuration."""
 
+    #: Its number among `tap.processes`, from 0.
+    process: int = 0
+    #: Where its recording goes; None: nowhere.
+    record_to: RecordTo | None = None
     #: Take over from the one that runs.
     take_over: bool = False
     #: Where a byte is written when it has; None: nowhere.
@@ -42,31 +46,26 @@ class Upgrading:
     supervised: bool = False
 
 
-def run_role(
-    role: str, config: Config, inherited: Mapping[str, int], upgrading: Upgrading, record_to: RecordTo | None = None
-) -> None:
+def run_role(role: str, config: Config, inherited: Mapping[str, int], tap: TapOptions) -> None:
     """Run `tap`, `observe` or `serve`.
 
     Args:
         role: which.
         config: the resolved configuration.
-        record_to: where a tap's recording goes; None: nowhere.
         inherited: descriptors of listening sockets by tap name; of `serve` one by any name. Empty: the role opens its own.
-        upgrading: of a tap only.
+        tap: of a tap only.
 
     Raises:
         StartError: something is in the way.
     """
     listeners = {name: _inherit(name, descriptor) for name, descriptor in inherited.items()}
-    with _Alone(role, config) as alone:
+    with _Alone(role, config, tap.process) as alone:
         #: What there is in state_dir, and is not another process's.
         is_ours = asyncio.Event()
-        if not upgrading.take_over:
+        if not tap.take_over:
             alone.lock(within_s=0)
             is_ours.set()
-        work = _tap(config, listeners, upgrading, alone, is_ours) if role == "tap" else _WORK[role](config, listeners)
-        if role == "tap":
-            work = _recorded(work, config, record_to, is_ours)
+        work = _tap(config, listeners, tap, alone, is_ours) if role == "tap" else _WORK[role](config, listeners)
         run_until_stopped(work, stop_timeout_s=config.stop_timeout_s, loop_factory=uvloop.new_event_loop)
 
 
@@ -86,7 +85,7 @@ def run_replay(config: Config, file: Path, speed: float) -> None:
     from gateway.observe.recording.replay import Replay  # noqa: PLC0415
 
     replay = Replay(RecordingFiles(file, "--replay"), speed)
-    with _Alone("observe", config) as alone:
+    with _Alone("observe", config, 0) as alone:
         alone.lock(within_s=0)
         run_until_stopped(
             lambda stop: replaying.run(config, replay, stop),
@@ -98,7 +97,7 @@ def run_replay(config: Config, file: Path, speed: float) -> None:
 _Work = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 
-def _recorded(work: _Work, config: Config, record_to: RecordTo | None, is_ours: asyncio.Event) -> _Work:
+def _recorded(work: _Work, record_socket: Path, record_to: RecordTo | None, is_ours: asyncio.Event) -> _Work:
     """`is_ours` is set when the record link is this process's."""
 
     async def recorded(stop: asyncio.Event) -> None:
@@ -110,30 +109,37 @@ def _recorded(work: _Work, config: Config, record_to: RecordTo | None, is_ours: 
             beginning = tasks.create_task(is_ours.wait(), name="wait for the record link")
             await asyncio.wait([working, beginning], return_when=asyncio.FIRST_COMPLETED)
             if not beginning.cancel():
-                async with recording(config.record_sockets[0], record_to):
+                async with recording(record_socket, record_to):
                     await asyncio.wait([working])
 
     return recorded
 
 
-def _tap(config: Config, listeners: dict[str, socket.socket], upgrading: Upgrading, alone: _Alone, is_ours: asyncio.Event) -> _Work:
+def _tap(config: Config, listeners: dict[str, socket.socket], options: TapOptions, alone: _Alone, is_ours: asyncio.Event) -> _Work:
     from gateway.tap import role  # noqa: PLC0415
 
+    process = options.process
+    if process >= config.tap.processes:
+        raise StartError(f"--process {process}: gateway.tap.processes: {config.tap.processes} are numbered from 0")
     if listeners and listeners.keys() != {tap.name for tap in config.taps}:
         raise StartError(f"--listener: the taps are {', '.join(tap.name for tap in config.taps)}, not {', '.join(listeners)}")
-    if not listeners and not upgrading.take_over:
-        listeners = role.bind(config)
+    if not listeners and not options.take_over:
+        listeners = role.bind(config, process)
 
     async def taken_over() -> None:
-        if upgrading.tell is not None:
+        if options.tell is not None:
             with suppress(OSError):
-                os.write(upgrading.tell, b"+")
-                os.close(upgrading.tell)
+                os.write(options.tell, b"+")
+                os.close(options.tell)
         is_ours.set()
         await asyncio.to_thread(alone.lock_at_last)
 
-    upgrade = role.Upgrade(upgrading.take_over, upgrading.supervised, taken_over)
-    return lambda stop: role.run(config, listeners, stop, upgrade=upgrade)
+    upgrade = role.Upgrade(options.take_over, options.supervised, taken_over)
+
+    def work(stop: asyncio.Event) -> Coroutine[Any, Any, None]:
+        return role.run(config, listeners, stop, process=process, upgrade=upgrade)
+
+    return _recorded(work, config.record_sockets[process], options.record_to, is_ours)
 
 
 def _observe(config: Config, listeners: dict[str, socket.socket]) -> _Work:
@@ -160,8 +166,9 @@ _WORK: Mapping[str, Callable[[Config, dict[str, socket.socket]], _Work]] = {"obs
 class _Alone:
     """The two roles that own files in state_dir; of `serve` there may be many, and it owns none."""
 
-    def __init__(self, role: str, config: Config) -> None:
-        self._path = None if role == "serve" else config.state_dir / f"{role}.lock"
+    def __init__(self, role: str, config: Config, process: int) -> None:
+        name = f"{role}-{process}" if role == "tap" else role
+        self._path = None if role == "serve" else config.state_dir / f"{name}.lock"
         self._lock = ExitStack()
 
     def __enter__(self) -> Self:

@@ -9,8 +9,8 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from gateway import __version__
 from gateway.config.types import Address, Config, Tap
@@ -24,6 +24,7 @@ from gateway.tap.journal import Journal
 from gateway.tap.link import Link
 from gateway.tap.listener import TapListener
 from gateway.tap.records import Listener, ProcessTotals
+from gateway.tap.remote import RemoteListener
 from gateway.tap.ring import Ring
 from gateway.tap.room import Room, connections_that_fit
 from gateway.tap.snapshot import layout, uncollected
@@ -36,17 +37,48 @@ _BACKLOG = 4096
 _STOP_S = 0.5
 
 
-def bind(config: Config) -> dict[str, socket.socket]:
-    """Binds every tap's listener and listens: name -> socket. The sockets are the caller's, who gives them to `run`.
+def bind(config: Config, process: int = 0) -> dict[str, socket.socket]:
+    """Binds every tap's listener of one process and listens: name -> socket. The sockets are the caller's, who gives them to `run`.
+
+    Where there are several processes, they share their ports (SO_REUSEPORT), and only then.
 
     Raises:
         StartError: An address cannot be had, or a certificate not used; none is bound then.
     """
     certificates(config.taps)
+    if config.record_link.listen is not None:
+        RemoteListener(config.record_link, process).check()
+    return _bind_all(config.taps, is_shared=config.tap.processes > 1)
+
+
+def bind_processes(config: Config) -> list[dict[str, socket.socket]]:
+    """As `bind`, for every process. A port that anybody else has is not shared.
+
+    Raises:
+        StartError: As of `bind`.
+    """
+    with contextlib.ExitStack() as stack:
+        if config.tap.processes > 1:
+            for tap in config.taps:
+                _bind(tap, tap.listen, is_shared=False, listens=False).close()
+        found: list[dict[str, socket.socket]] = []
+        taps = config.taps
+        for process in range(config.tap.processes):
+            sockets = bind(replace(config, taps=taps), process)
+            for sock in sockets.values():
+                stack.enter_context(sock)
+            found.append(sockets)
+            # Where the system was to choose a port, all have the same.
+            taps = tuple(replace(tap, listen=Address(tap.listen.host, sockets[tap.name].getsockname()[1])) for tap in taps)
+        stack.pop_all()
+        return found
+
+
+def _bind_all(taps: Sequence[Tap], *, is_shared: bool) -> dict[str, socket.socket]:
     bound: dict[str, socket.socket] = {}
     try:
-        for tap in config.taps:
-            bound[tap.name] = _bind(tap)
+        for tap in taps:
+            bound[tap.name] = _bind(tap, tap.listen, is_shared=is_shared, listens=True)
     except StartError:
         for sock in bound.values():
             sock.close()
@@ -54,18 +86,21 @@ def bind(config: Config) -> dict[str, socket.socket]:
     return bound
 
 
-def _bind(tap: Tap) -> socket.socket:
-    setting = f"gateway.taps[{tap.name}].listen: {tap.listen}"
+def _bind(tap: Tap, listen: Address, *, is_shared: bool, listens: bool) -> socket.socket:
+    setting = f"gateway.taps[{tap.name}].listen: {listen}"
     try:
-        found = socket.getaddrinfo(tap.listen.host, tap.listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise StartError(f"{setting}: {error.strerror or error}") from None
     family, _, _, _, address = found[0]
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind(address)
-        sock.listen(_BACKLOG)
+        if listens:
+            sock.listen(_BACKLOG)
     except OSError as error:
         sock.close()
         raise StartError(f"{setting}: {error.strerror or error}") from None
@@ -96,7 +131,7 @@ _NO_UPGRADE = Upgrade()
 
 
 async def run(
-    config: Config, listeners: Mapping[str, socket.socket], stop: asyncio.Event, *, upgrade: Upgrade = _NO_UPGRADE
+    config: Config, listeners: Mapping[str, socket.socket], stop: asyncio.Event, *, process: int = 0, upgrade: Upgrade = _NO_UPGRADE
 ) -> None:
     """Forwards and records until `stop` is set, then ends within about a second. Closes the listeners it was given.
 
@@ -104,6 +139,7 @@ async def run(
         config: Names the taps.
         listeners: Of each tap, by name: a socket that listens (`bind`). Empty: those of the process that is taken over.
         stop: Set when it is time to end.
+        process: Its number among `config.tap.processes`.
         upgrade: What there is besides an ordinary life.
 
     Raises:
@@ -111,10 +147,10 @@ async def run(
     """
     hello = Hello(PROTOCOL, __version__, layout(), upgrade.supervised, taps_of(config))
     tls = certificates(config.taps)
-    taken = take(config.handover_sockets[0], hello, config.tap) if upgrade.take_over else None
-    running = _assemble(config, hello, listeners or (taken.listeners if taken else {}), tls, taken)
+    taken = take(config.handover_sockets[process], hello, config.tap) if upgrade.take_over else None
+    running = _assemble(config, process, hello, listeners or (taken.listeners if taken else {}), tls, taken)
     taps, link, intake = running.taps, running.link, running.intake
-    giver = Giver(config.handover_sockets[0], running, upgrade.leave)
+    giver = Giver(config.handover_sockets[process], running, upgrade.leave)
     keeping = asyncio.create_task(keep_current(list(tls.values())), name="certificates")
     try:
         if taken is None:
@@ -142,7 +178,12 @@ async def run(
 
 
 def _assemble(
-    config: Config, hello: Hello, listeners: Mapping[str, socket.socket], tls: Mapping[str, TapTls], taken: Taken | None
+    config: Config,
+    process: int,
+    hello: Hello,
+    listeners: Mapping[str, socket.socket],
+    tls: Mapping[str, TapTls],
+    taken: Taken | None,
 ) -> Running:
     """The parts, which go on with the run that was taken over if there is one."""
     if taken is not None and taken.run is not None:
@@ -153,7 +194,8 @@ def _assemble(
         snapshot, ring = None, Ring(config.tap.ring_bytes)
         described = [_describe(tap, listeners[tap.name]) for tap in config.taps]
         journal = Journal(secrets.token_hex(16), time.time_ns(), time.monotonic_ns(), described, config.tap, ring.append)
-    link = Link(config.record_sockets[0], ring, journal)
+    remote = RemoteListener(config.record_link, process) if config.record_link.listen is not None else None
+    link = Link(config.record_sockets[process], ring, journal, remote)
     intake = Intake(asyncio.get_running_loop(), config.tap.undecoded_bytes, config.tap.decode_interval_ms / 1000, link.wake)
     if snapshot is not None:
         link.gaps = snapshot.gaps
