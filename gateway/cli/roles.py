@@ -21,6 +21,9 @@ from gateway.config.types import Config
 from gateway.errors import StartError
 from gateway.lock import exclusive_lock
 
+#: Of the time that stopping may take, the part that is left for the end of a recording.
+_RECORD_END = 0.5
+
 
 def run_role(role: str, config: Config, inherited: Mapping[str, int], record_to: RecordTo | None = None) -> None:
     """Run `tap`, `observe` or `serve`.
@@ -71,7 +74,7 @@ _Work = Callable[[asyncio.Event], Awaitable[None]]
 
 def _recorded(work: _Work, config: Config, record_to: RecordTo | None) -> _Work:
     async def recorded(stop: asyncio.Event) -> None:
-        async with recording(config.record_sockets[0], record_to):
+        async with recording(config.record_sockets[0], record_to, config.stop_timeout_s * _RECORD_END):
             await work(stop)
 
     return recorded

@@ -37,7 +37,9 @@ async def _record(folder: Path, file: Path) -> None:
             },
         ]
         config = folder / "gateway.json"
-        config.write_text(json.dumps({"gateway": {"taps": taps, "cas": None, "state_dir": str(folder / "state")}}))
+        config.write_text(
+            json.dumps({"gateway": {"taps": taps, "cas": None, "state_dir": str(folder / "state"), "stop_timeout_s": PATIENCE_S}})
+        )
         async with command("tap", "--config", str(config), "--record", str(file)) as tap:
             await tap.logged("recording to")
             await tap.logged("tap workers forwards", 1)
@@ -143,17 +145,46 @@ async def test_what_is_no_recording_is_said_without_a_traceback(tmp_path: Path) 
         assert "Traceback" not in err
 
 
-async def test_a_recording_that_cannot_be_made_is_told_at_the_start(tmp_path: Path) -> None:
-    for file, why in ((tmp_path / "no" / "file", "a directory that is there"), (tmp_path, "a file, or a name that is free")):
-        code, _, err = await finished("tap", "--record", str(file), STATE_DIRECTORY=str(tmp_path / "state"))
-        assert (code, why in err) == (1, True)
+@pytest.mark.parametrize("name", ["no/file", ".", "notes", "older"])
+async def test_a_recording_that_cannot_be_made_is_told_at_the_start_and_nothing_is_touched(tmp_path: Path, name: str) -> None:
+    (tmp_path / "notes").write_text("mine")
+    (tmp_path / "older.3").write_text("mine too")
+    for command_name in ("tap", "run"):
+        code, _, err = await finished(command_name, "--record", str(tmp_path / name), STATE_DIRECTORY=str(tmp_path / "state"))
+        assert code == 1
+        assert err.startswith(f"nativelink-gateway {command_name}: --record {tmp_path / name}: ")
+        assert "a directory that is there" in err or "is something else" in err
+    assert _names(tmp_path) == ["notes", "older.3"]
+
+
+async def test_a_tap_that_is_started_again_does_not_fail_by_a_disk_that_is_away(tmp_path: Path) -> None:
+    config = tmp_path / "gateway.json"
+    (port,) = free_ports(1)
+    config.write_text(json.dumps(_configuration(tmp_path / "state", port)))
+    disk = tmp_path / "disk"
+    arguments = ("tap", "--config", str(config), "--record", str(disk / "file"), "--supervisor", str(os.getpid()))
+    async with command(*arguments) as running:
+        await running.logged("tap t forwards")
+        await running.logged(rf"recording: {disk}/file cannot be written: No such file or directory: it goes on when it can be")
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.close()
+        running.send(signal.SIGTERM)
+        assert await running.ended() == 0
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(each.name for each in folder.iterdir())
+
+
+def _configuration(state: Path, port: int) -> dict[str, object]:
+    tap = {"name": "t", "listen": f"127.0.0.1:{port}", "upstream": "127.0.0.1:1", "carries": ["execution"]}
+    return {"gateway": {"taps": [tap], "cas": None, "state_dir": str(state), "stop_timeout_s": PATIENCE_S}}
 
 
 async def test_the_tap_goes_on_when_its_recording_ends(tmp_path: Path) -> None:
     (port,) = free_ports(1)
-    tap = {"name": "t", "listen": f"127.0.0.1:{port}", "upstream": "127.0.0.1:1", "carries": ["execution"]}
     config = tmp_path / "gateway.json"
-    config.write_text(json.dumps({"gateway": {"taps": [tap], "cas": None, "state_dir": str(tmp_path / "state")}}))
+    config.write_text(json.dumps(_configuration(tmp_path / "state", port)))
     async with command("tap", "--config", str(config), "--record", str(tmp_path / "file")) as running:
         ((found,),) = [match.groups() for match in await running.logged(r"recording to \S+ \(pid (\d+)\)")]
         await running.logged("tap t forwards")

@@ -16,7 +16,7 @@ from gateway.observe.wire import FramingError, Splitter
 from gateway.pb import tap_pb2
 
 #: Older parts that are looked for.
-PARTS_MAX = 8
+PARTS_MAX = 64
 _READ_BYTES = 256 * 1024
 _RECORD_BYTES = 256 * 1024 * 1024
 
