@@ -24,7 +24,7 @@ from gateway.observe.translate import Translator
 
 #: Of the time that stopping may take, the part that answers under way get.
 _GRACE = 0.2
-_SOURCE = "replay"
+_SOURCE = "tap-0"
 
 logger = logging.getLogger(__name__)
 
