@@ -1,4 +1,4 @@
-"""The supervisor: one configuration comes in, three role processes go out and are kept until it is told to stop (design 2 and 4).
+"""The supervisor: a configuration comes in, processes of every role go out and are kept until it is told to stop (design 2 and 4).
 
 It owns the listening sockets, so that connects wait in the backlog while a role is started again, and it checks everything before
 it starts anything. The roles read the resolved configuration from a file that it writes: what runs is what was checked, whatever
@@ -74,27 +74,45 @@ class Supervisor:
         with exclusive_lock(self._config.state_dir / "lock", "gateway.state_dir"), _listening(self._config) as listeners:
             running = self._config.state_dir / "running.json"
             _write_privately(running, to_json(self._config))
-            roles = {name: Role(name, self._command(name, running), listeners.get(name, {}), PACES[name]) for name in ROLES}
+            roles = {name: self._processes(name, running, listeners[name]) for name in ROLES}
             async with asyncio.TaskGroup() as group:
-                keeping = {name: group.create_task(role.keep(), name=f"keep {name}") for name, role in roles.items()}
+                keeping = {
+                    name: [group.create_task(each.keep(), name=f"keep {each.name}") for each in processes]
+                    for name, processes in roles.items()
+                }
                 await stop.wait()
                 logger.info("stopping")
                 await self._end(roles, keeping)
             logger.info("stopped")
+
+    def _processes(self, name: str, running: Path, listeners: Sequence[Mapping[str, socket.socket]]) -> list[Role]:
+        """The processes of one role, each with its listening sockets."""
+        several = len(listeners) > 1
+        return [
+            Role(
+                f"{name} {number}" if several else name,
+                [*self._command(name, running), *([f"--process={number}"] if several else ())],
+                sockets,
+                PACES[name],
+            )
+            for number, sockets in enumerate(listeners)
+        ]
 
     def _command(self, name: str, running: Path) -> list[str]:
         # -P: the directory in which somebody starts the gateway has no say in what `gateway` is.
         command = [sys.executable, "-P", "-m", "gateway.cli", name, f"--config={running}", f"--log-level={self._log_level}"]
         return [*command, f"--supervisor={os.getpid()}", *(self._tap_arguments if name == "tap" else ())]
 
-    async def _end(self, roles: Mapping[str, Role], keeping: Mapping[str, asyncio.Task[None]]) -> None:
+    async def _end(self, roles: Mapping[str, Sequence[Role]], keeping: Mapping[str, Sequence[asyncio.Task[None]]]) -> None:
         started = time.monotonic()
         told: list[asyncio.Task[None]] = []
         for name in reversed(ROLES):
-            roles[name].end()
-            told.append(keeping[name])
-            await asyncio.wait(told, timeout=started + _SHARES[name] * self._config.stop_timeout_s - time.monotonic())
-        for role in roles.values():
+            for role in roles[name]:
+                role.end()
+            told += keeping[name]
+            if told:
+                await asyncio.wait(told, timeout=started + _SHARES[name] * self._config.stop_timeout_s - time.monotonic())
+        for role in (role for processes in roles.values() for role in processes):
             role.kill()
 
 
@@ -102,7 +120,7 @@ class Role:
     """One role's process, started again and again until it is told to end."""
 
     def __init__(self, name: str, command: list[str], listeners: Mapping[str, socket.socket], pace: Pace) -> None:
-        self._name = name
+        self.name = name
         self._pace = pace
         self._descriptors = [listener.fileno() for listener in listeners.values()]
         self._command = [*command, *(f"--listener={each}={listener.fileno()}" for each, listener in listeners.items())]
@@ -117,7 +135,7 @@ class Role:
     def kill(self) -> None:
         """End a process that did not stop."""
         if self._process is not None and self._process.returncode is None:
-            logger.warning("role %s (pid %d) did not stop in time: killing it", self._name, self._process.pid)
+            logger.warning("role %s (pid %d) did not stop in time: killing it", self.name, self._process.pid)
         self._signal(signal.SIGKILL)
 
     async def keep(self) -> None:
@@ -145,9 +163,9 @@ class Role:
                 *self._command, stdin=DEVNULL, pass_fds=self._descriptors, start_new_session=True, cwd="/"
             )
         except OSError as error:
-            return f"role {self._name} could not be started ({error.strerror})"
+            return f"role {self.name} could not be started ({error.strerror})"
         self._process = process
-        logger.info("role %s started (pid %d)", self._name, process.pid)
+        logger.info("role %s started (pid %d)", self.name, process.pid)
         try:
             if self._ending.is_set():
                 self._signal(signal.SIGTERM)
@@ -155,7 +173,7 @@ class Role:
         finally:
             # On a cancellation nobody else would.
             self._signal(signal.SIGKILL)
-        return f"role {self._name} (pid {process.pid}) {describe_end(code)}"
+        return f"role {self.name} (pid {process.pid}) {describe_end(code)}"
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.returncode is None:
@@ -174,8 +192,8 @@ def describe_end(code: int) -> str:
 
 
 @contextlib.contextmanager
-def _listening(config: Config) -> Iterator[Mapping[str, Mapping[str, socket.socket]]]:
-    """Every listening socket, by role and name, as the roles themselves would open them.
+def _listening(config: Config) -> Iterator[Mapping[str, Sequence[Mapping[str, socket.socket]]]]:
+    """Every listening socket, by role, process and name, as the roles themselves would open them.
 
     Raises:
         StartError: one cannot be had; the others are closed again.
@@ -185,11 +203,11 @@ def _listening(config: Config) -> Iterator[Mapping[str, Mapping[str, socket.sock
     from gateway.tap import role as tap  # noqa: PLC0415
 
     with contextlib.ExitStack() as stack:
-        taps = tap.bind(config)
-        _close_later(stack, taps.values())
+        taps = tap.bind_all(config)
+        _close_later(stack, (listener for each in taps for listener in each.values()))
         http = serve.bind(config)
         _close_later(stack, [http])
-        yield {"tap": taps, "serve": {"http": http}}
+        yield {"tap": taps, "observe": [{}], "serve": [{"http": http}]}
 
 
 def _close_later(stack: contextlib.ExitStack, listeners: Iterable[socket.socket]) -> None:

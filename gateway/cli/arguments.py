@@ -77,6 +77,14 @@ def _add_options(command: argparse.ArgumentParser, name: str) -> None:
         )
     command.add_argument("--http", metavar="HOST:PORT", help="answer HTTP here, whatever the file says")
     command.add_argument("--log-level", choices=LEVELS, default="info", help="what is logged to stderr (default: %(default)s)")
+    if name == "tap":
+        command.add_argument(
+            "--process",
+            type=_number,
+            default=0,
+            metavar="NUMBER",
+            help="which one this is of the gateway.tap.processes that share the listeners, counted from 0 (default: %(default)s)",
+        )
     if name in {"tap", "run"}:
         command.add_argument("--record", type=Path, metavar="FILE", help="record everything that is read along the way")
         command.add_argument(
@@ -125,6 +133,12 @@ def _speed(text: str) -> float:
     if not 0.0 < speed <= 1_000_000.0:
         raise argparse.ArgumentTypeError(f"{text}: a number over 0, or max")
     return speed
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or len(text) > 4:
+        raise argparse.ArgumentTypeError(f"{text}: a number, 0 or more")
+    return int(text)
 
 
 def _record_bytes(text: str) -> int:

@@ -53,7 +53,7 @@ def _work(options: argparse.Namespace) -> int:
     config = None if options.command == "demo" else _load(options)
     faulthandler.enable()
     raise_descriptor_limit(taps=options.command in {"run", "tap", "demo"})
-    writer = set_up(options.command, options.log_level)
+    writer = set_up(_called(options, config), options.log_level)
     try:
         if config is None:
             _demo(options)
@@ -66,7 +66,8 @@ def _work(options: argparse.Namespace) -> int:
         else:
             from gateway.cli.roles import run_role  # noqa: PLC0415 # as above
 
-            run_role(options.command, config, dict(getattr(options, "listener", ())), _record_to(options))
+            process = getattr(options, "process", 0)
+            run_role(options.command, config, dict(getattr(options, "listener", ())), _record_to(options), process)
     except GatewayError:
         raise
     except Exception:
@@ -75,6 +76,14 @@ def _work(options: argparse.Namespace) -> int:
     finally:
         writer.close()
     return 0
+
+
+def _called(options: argparse.Namespace, config: Config | None) -> str:
+    """What this process is called in its log."""
+    if options.command == "tap" and config is not None and config.tap.processes > 1:
+        return f"tap-{options.process}"
+    command: str = options.command
+    return command
 
 
 def _record_to(options: argparse.Namespace) -> RecordTo | None:

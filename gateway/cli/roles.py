@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import uvloop
@@ -22,7 +23,7 @@ from gateway.errors import StartError
 from gateway.lock import exclusive_lock
 
 
-def run_role(role: str, config: Config, inherited: Mapping[str, int], record_to: RecordTo | None = None) -> None:
+def run_role(role: str, config: Config, inherited: Mapping[str, int], record_to: RecordTo | None = None, process: int = 0) -> None:
     """Run `tap`, `observe` or `serve`.
 
     Args:
@@ -30,15 +31,17 @@ def run_role(role: str, config: Config, inherited: Mapping[str, int], record_to:
         config: the resolved configuration.
         record_to: where a tap's recording goes; None: nowhere.
         inherited: descriptors of listening sockets by tap name; of `serve` one by any name. Empty: the role opens its own.
+        process: which of the tap processes.
 
     Raises:
         StartError: something is in the way.
     """
     listeners = {name: _inherit(name, descriptor) for name, descriptor in inherited.items()}
-    with _alone(role, config):
-        work = _WORK[role](config, listeners)
+    with _alone(role, config, process):
         if role == "tap":
-            work = _recorded(work, config, record_to)
+            work = _recorded(_tap(config, listeners, process), config.record_sockets[process], _own(record_to, process))
+        else:
+            work = _WORK[role](config, listeners)
         run_until_stopped(work, stop_timeout_s=config.stop_timeout_s, loop_factory=uvloop.new_event_loop)
 
 
@@ -69,21 +72,29 @@ def run_replay(config: Config, file: Path, speed: float) -> None:
 _Work = Callable[[asyncio.Event], Awaitable[None]]
 
 
-def _recorded(work: _Work, config: Config, record_to: RecordTo | None) -> _Work:
+def _own(record_to: RecordTo | None, process: int) -> RecordTo | None:
+    """Every tap process makes a recording of its own."""
+    if record_to is None or not process:
+        return record_to
+    return replace(record_to, file=record_to.file.with_name(f"{record_to.file.name}.tap-{process}"))
+
+
+def _recorded(work: _Work, record_socket: Path, record_to: RecordTo | None) -> _Work:
     async def recorded(stop: asyncio.Event) -> None:
-        async with recording(config.record_sockets[0], record_to):
+        async with recording(record_socket, record_to):
             await work(stop)
 
     return recorded
 
 
-def _tap(config: Config, listeners: dict[str, socket.socket]) -> _Work:
+def _tap(config: Config, listeners: dict[str, socket.socket], process: int) -> _Work:
     from gateway.tap import role  # noqa: PLC0415
 
+    role.check_process(config, process)
     if listeners and listeners.keys() != {tap.name for tap in config.taps}:
         raise StartError(f"--listener: the taps are {', '.join(tap.name for tap in config.taps)}, not {', '.join(listeners)}")
-    bound = listeners or role.bind(config)
-    return lambda stop: role.run(config, bound, stop)
+    bound = listeners or role.bind(config, process)
+    return lambda stop: role.run(config, bound, stop, process)
 
 
 def _observe(config: Config, listeners: dict[str, socket.socket]) -> _Work:
@@ -104,15 +115,15 @@ def _serve(config: Config, listeners: dict[str, socket.socket]) -> _Work:
     return lambda stop: role.run(config, next(iter(listeners.values()), None), stop)
 
 
-_WORK: Mapping[str, Callable[[Config, dict[str, socket.socket]], _Work]] = {"tap": _tap, "observe": _observe, "serve": _serve}
+_WORK: Mapping[str, Callable[[Config, dict[str, socket.socket]], _Work]] = {"observe": _observe, "serve": _serve}
 
 
-def _alone(role: str, config: Config) -> AbstractContextManager[None]:
-    """The two roles that own files in state_dir; of `serve` there may be many, and it owns none."""
+def _alone(role: str, config: Config, process: int = 0) -> AbstractContextManager[None]:
+    """The two roles that own files in state_dir, each process its own; of `serve` there may be many, and it owns none."""
     if role == "serve":
         return nullcontext()
     prepare_state_dir(config.state_dir)
-    return exclusive_lock(config.state_dir / f"{role}.lock", "gateway.state_dir")
+    return exclusive_lock(config.state_dir / (f"{role}-{process}.lock" if process else f"{role}.lock"), "gateway.state_dir")
 
 
 def _inherit(name: str, descriptor: int) -> socket.socket:

@@ -31,17 +31,43 @@ _BACKLOG = 4096
 _STOP_S = 0.5
 
 
-def bind(config: Config) -> dict[str, socket.socket]:
+def bind_all(config: Config) -> list[dict[str, socket.socket]]:
+    """Binds the listeners of every tap process, as `bind` does for one: none where the taps run on other machines.
+
+    Raises:
+        StartError: An address cannot be had, also where another gateway would share it; or a certificate not used.
+    """
+    if not config.record_link.local:
+        return []
+    bound: list[dict[str, socket.socket]] = []
+    try:
+        if config.tap.processes > 1:
+            # Whoever lets others in as well would do so unnoticed: nobody may be there yet.
+            for tap in config.taps:
+                _bind(tap, shared=False).close()
+        # One by one into the list, so that those before one that fails are closed.
+        bound.extend(bind(config, process) for process in range(config.tap.processes))
+    except StartError:
+        for sock in (sock for listeners in bound for sock in listeners.values()):
+            sock.close()
+        raise
+    return bound
+
+
+def bind(config: Config, process: int = 0) -> dict[str, socket.socket]:
     """Binds every tap's listener and listens: name -> socket. The sockets are the caller's, who gives them to `run`.
+
+    Several tap processes have a socket each of every listener, and the kernel deals out the connections.
 
     Raises:
         StartError: An address cannot be had, or a certificate not used; none is bound then.
     """
+    check_process(config, process)
     certificates(config.taps)
     bound: dict[str, socket.socket] = {}
     try:
         for tap in config.taps:
-            bound[tap.name] = _bind(tap)
+            bound[tap.name] = _bind(tap, shared=config.tap.processes > 1)
     except StartError:
         for sock in bound.values():
             sock.close()
@@ -49,7 +75,19 @@ def bind(config: Config) -> dict[str, socket.socket]:
     return bound
 
 
-def _bind(tap: Tap) -> socket.socket:
+def check_process(config: Config, process: int) -> None:
+    """Whether there is a tap process of that number here.
+
+    Raises:
+        StartError: There is none.
+    """
+    if not config.record_link.local:
+        raise StartError("gateway.record_link.local: false: the taps of this configuration run on other machines")
+    if process >= config.tap.processes:
+        raise StartError(f"--process {process}: gateway.tap.processes is {config.tap.processes}, and they count from 0")
+
+
+def _bind(tap: Tap, *, shared: bool) -> socket.socket:
     setting = f"gateway.taps[{tap.name}].listen: {tap.listen}"
     try:
         found = socket.getaddrinfo(tap.listen.host, tap.listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -59,6 +97,8 @@ def _bind(tap: Tap) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind(address)
         sock.listen(_BACKLOG)
     except OSError as error:
@@ -67,13 +107,14 @@ def _bind(tap: Tap) -> socket.socket:
     return sock
 
 
-async def run(config: Config, listeners: Mapping[str, socket.socket], stop: asyncio.Event) -> None:
+async def run(config: Config, listeners: Mapping[str, socket.socket], stop: asyncio.Event, process: int = 0) -> None:
     """Forwards and records until `stop` is set, then ends within about a second. Closes the listeners it was given.
 
     Args:
         config: Names the taps.
         listeners: Of each tap, by name: a socket that listens (`bind`).
         stop: Set when it is time to end.
+        process: Which of the tap processes this is, counted from 0.
 
     Raises:
         StartError: The record link cannot be made, or a certificate not used.
@@ -82,7 +123,7 @@ async def run(config: Config, listeners: Mapping[str, socket.socket], stop: asyn
     ring = Ring(config.tap.ring_bytes)
     described = [_describe(tap, listeners[tap.name]) for tap in config.taps]
     journal = Journal(secrets.token_hex(16), time.time_ns(), time.monotonic_ns(), described, config.tap, ring.append)
-    link = Link(config.record_sockets[0], ring, journal)
+    link = Link(config.record_sockets[process], ring, journal)
     intake = Intake(asyncio.get_running_loop(), config.tap.undecoded_bytes, config.tap.decode_interval_ms / 1000, link.wake)
     numbers = count(1)
 
