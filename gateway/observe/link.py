@@ -114,6 +114,8 @@ class RecordLink:
     async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         splitter = Splitter(_RECORD_BYTES)
         acknowledged_at = self._clock()
+        #: Whose records these are.
+        run = ""
         while data := await _read_some(reader):
             records = []
             for message in splitter.feed(data):
@@ -125,12 +127,17 @@ class RecordLink:
             if not records:
                 continue
             self._up()
-            if any(record.HasField("tick") for record in records):
-                self._last_tick = self._clock()
+            for record in records:
+                if record.HasField("tick"):
+                    self._last_tick = self._clock()
+                elif record.HasField("run_started"):
+                    run = record.run_started.run
             self._receive(records)
-            if self._clock() - acknowledged_at >= _ACKNOWLEDGE_S:
+            position = self._position()
+            # Records that wait to be put in order have not been processed, RunStarted included.
+            if position.run == run and self._clock() - acknowledged_at >= _ACKNOWLEDGE_S:
                 acknowledged_at = self._clock()
-                acknowledgement = tap_pb2.Acknowledgement(sequence=max(self._position().next_sequence - 1, 0))
+                acknowledgement = tap_pb2.Acknowledgement(sequence=max(position.next_sequence - 1, 0))
                 writer.write(delimited(acknowledgement.SerializeToString()))
             # A backlog is read without ever waiting for the socket: others get their turn.
             await asyncio.sleep(0)

@@ -1,5 +1,7 @@
 """The record link: readers of the ring on a unix socket, each at its own position (ReadRequest in protos/gateway/pb/tap.proto).
 
+Readers of other machines are let in elsewhere (`publishing`), and are the same then.
+
 Nobody waits for a reader. It is written as much as its socket takes and the rest stays in the ring; what has left the ring
 before the reader came for it is a Gap and the open streams' state.
 """
@@ -49,6 +51,20 @@ def read_request(request: bytes) -> tuple[str, int]:
     return run, next_sequence
 
 
+def read_acknowledgement(message: bytes) -> int:
+    """Sequence of an Acknowledgement.
+
+    Raises:
+        MalformedError: It is none.
+    """
+    sequence, pos = 0, 0
+    while pos < len(message):
+        field, wire_type, start, pos = read_field(message, pos, len(message))
+        if (field, wire_type) == (1, FIXED64):
+            sequence = int.from_bytes(message[start:pos], "little")
+    return sequence
+
+
 class _Reader(asyncio.Protocol):
     """One reader."""
 
@@ -56,12 +72,15 @@ class _Reader(asyncio.Protocol):
         self._link = link
         self._ring = link.ring
         self._transport: asyncio.Transport | None = None
-        self._request = bytearray()
+        #: What came and is not a whole message yet.
+        self._said = bytearray()
         #: It has said what it wants.
         self.reads = False
         self._paused = False
         #: Where it is.
         self.position = 0
+        #: It will not ask for this record again, nor for those before; None: it has not said so of any.
+        self.acknowledged: int | None = None
         self._sequence = 0
         #: State that is being said before the records go on.
         self._state: Iterator[bytes] | None = None
@@ -76,6 +95,8 @@ class _Reader(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - how a reader leaves is its own affair
         self._transport = None
         self._link.discard(self)
+        if self.acknowledged is not None:
+            _log.debug("a reader is gone: it had acknowledged %d of %d records", self.acknowledged, self._ring.next_sequence - 1)
         if self._handle is not None:
             self._handle.cancel()
 
@@ -87,30 +108,43 @@ class _Reader(asyncio.Protocol):
         self.pump()
 
     def data_received(self, data: bytes) -> None:
-        if self.reads or self._transport is None:
-            return
-        self._request += data
-        try:
-            length, start = read_varint(self._request, 0, len(self._request))
-        except MalformedError:
-            if len(self._request) > 10:
-                self.refuse("no ReadRequest")
-            return
-        if length > _MAX_REQUEST_BYTES:
-            self.refuse("a ReadRequest that is too long")
-        elif len(self._request) >= start + length:
+        self._said += data
+        while self._said and self._transport is not None:
+            what = "an Acknowledgement" if self.reads else "a ReadRequest"
             try:
-                run, next_sequence = read_request(bytes(self._request[start : start + length]))
+                length, start = read_varint(self._said, 0, len(self._said))
             except MalformedError:
-                self.refuse("a ReadRequest that does not parse")
+                if len(self._said) > 10:
+                    self.refuse(f"what is not {what}")
                 return
-            self._begin(run, next_sequence)
+            if length > _MAX_REQUEST_BYTES:
+                self.refuse(f"{what} that is too long")
+                return
+            if len(self._said) < start + length:
+                return
+            message = bytes(self._said[start : start + length])
+            del self._said[: start + length]
+            try:
+                self._take(message)
+            except MalformedError:
+                self.refuse(f"{what} that does not parse")
+
+    def _take(self, message: bytes) -> None:
+        if not self.reads:
+            self._begin(*read_request(message))
+            return
+        sequence = read_acknowledgement(message)
+        if sequence < (self.acknowledged or 0):
+            self.refuse("an Acknowledgement of less than the one before")
+            return
+        self.acknowledged = sequence
 
     def refuse(self, why: str) -> None:
         """Ends a reader that does not keep to the protocol."""
         _log.warning("a reader of the record link sent %s", why)
         if self._transport is not None:
             self._transport.abort()
+            self._transport = None
 
     def _begin(self, run: str, next_sequence: int) -> None:
         ring, journal = self._ring, self._link.journal
@@ -227,7 +261,11 @@ class Link:
             StartError: The socket cannot be there.
         """
         bound = _bind(self._path)
-        self._server = await asyncio.get_running_loop().create_unix_server(lambda: _Reader(self), sock=bound)
+        self._server = await asyncio.get_running_loop().create_unix_server(self.reader, sock=bound)
+
+    def reader(self) -> asyncio.Protocol:
+        """What serves one more reader, whatever it is connected by."""
+        return _Reader(self)
 
     def add(self, reader: _Reader) -> bool:
         """A reader connected; False: there are too many."""

@@ -13,8 +13,9 @@ from itertools import count
 
 from gateway.config.types import Address, Config, Tap
 from gateway.errors import StartError
+from gateway.tap import publishing
 from gateway.tap.connection import ConnectionDecoder
-from gateway.tap.handshake import certificates, keep_current
+from gateway.tap.handshake import Kept, certificates, keep_current
 from gateway.tap.intake import Intake
 from gateway.tap.journal import Journal
 from gateway.tap.link import Link
@@ -64,6 +65,7 @@ def bind(config: Config, process: int = 0) -> dict[str, socket.socket]:
     """
     check_process(config, process)
     certificates(config.taps)
+    publishing.check(config.record_link, process)
     bound: dict[str, socket.socket] = {}
     try:
         for tap in config.taps:
@@ -132,11 +134,18 @@ async def run(config: Config, listeners: Mapping[str, socket.socket], stop: asyn
 
     room = Room(connections_that_fit())
     taps = [TapListener(tap, listeners[tap.name], intake, decoder, tls.get(tap.name), room) for tap in config.taps]
-    keeping = asyncio.create_task(keep_current(list(tls.values())), name="certificates")
+    published = publishing.publication(config.record_link, process, link.reader)
+    kept: list[Kept] = [*tls.values()]
+    if published is not None:
+        kept.append(published)
+    keeping = asyncio.create_task(keep_current(kept), name="certificates")
     try:
         await link.start()
         for each in taps:
             each.start()
+        if published is not None:
+            published.start()
+            _log.info("other machines read the records at %s", published.address)
         for listener in described:
             _log.info("tap %s forwards %s to %s", listener.name, listener.listen, listener.upstream)
         intake.delays.watch()
@@ -146,6 +155,8 @@ async def run(config: Config, listeners: Mapping[str, socket.socket], stop: asyn
         keeping.cancel()
         await asyncio.gather(*(each.stop(_STOP_S) for each in taps))
         intake.drain(_STOP_S)
+        if published is not None:
+            await published.stop()
         await link.stop(_STOP_S)
         for sock in listeners.values():
             sock.close()

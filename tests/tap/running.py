@@ -53,6 +53,10 @@ class LinkReader:
         #: Everything read so far.
         self.records: list[tap_pb2.TapRecord] = []
 
+    def write(self, data: bytes) -> None:
+        """Says something more to the tap."""
+        self._writer.write(data)
+
     async def until(self, found: Callable[[list[tap_pb2.TapRecord]], bool]) -> list[tap_pb2.TapRecord]:
         """Reads until the records so far say so."""
         async with asyncio.timeout(PATIENCE_S):

@@ -208,3 +208,47 @@ async def test_a_path_that_is_too_long_is_an_error_that_names_the_setting(tmp_pa
     folder = tmp_path / ("x" * 120)
     with pytest.raises(StartError, match="state_dir"):
         await _Tap(folder, 1000).link.start()
+
+
+def _acknowledged(*sequences: int) -> bytes:
+    return b"".join(delimited(tap_pb2.Acknowledgement(sequence=each).SerializeToString()) for each in sequences)
+
+
+async def test_a_reader_says_how_far_it_is_in_pieces_and_reads_on(tap: _Tap, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    tap.ticks(3)
+    async with link_reader(tap.path) as reader:
+        await reader.until_kind("tick", 3)
+        said = _acknowledged(1, 3, 3)
+        reader.write(said[:4])
+        await asyncio.sleep(0.01)
+        reader.write(said[4:])
+        tap.ticks(1)
+        await reader.until_kind("tick", 4)
+    async with asyncio.timeout(PATIENCE_S):
+        while tap.link.readers:  # noqa: ASYNC110 - a reader's end sets no event
+            await asyncio.sleep(0.01)
+    assert "it had acknowledged 3 of 5 records" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("said", "complaint"),
+    [
+        (_acknowledged(3, 2), "an Acknowledgement of less than the one before"),
+        (b"\x02\xff\xff", "an Acknowledgement that does not parse"),
+        (b"\xff\xff\xff\x7f", "an Acknowledgement that is too long"),
+        (b"\xff" * 11, "what is not an Acknowledgement"),
+    ],
+)
+async def test_what_is_no_acknowledgement_ends_that_reader_only(
+    said: bytes, complaint: str, tap: _Tap, caplog: pytest.LogCaptureFixture
+) -> None:
+    tap.ticks(1)
+    async with link_reader(tap.path) as good, link_reader(tap.path) as bad:
+        await bad.until_kind("tick")
+        bad.write(said)
+        with pytest.raises((AssertionError, ConnectionError)):
+            await bad.until_kind("tick", 99)
+        tap.ticks(1)
+        await good.until_kind("tick", 2)
+    assert f"a reader of the record link sent {complaint}" in caplog.text
