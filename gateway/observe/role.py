@@ -15,7 +15,7 @@ from gateway.observe import listening
 from gateway.observe.cas import ActionReader
 from gateway.observe.checkpoint.restore import Beginning, give_up, restore
 from gateway.observe.checkpoint.writer import CheckpointWriter
-from gateway.observe.dialling import Dial, dials
+from gateway.observe.dialling import Dial, dials, local_names
 from gateway.observe.health import CheckpointState
 from gateway.observe.introspection.answers import Answers
 from gateway.observe.introspection.feed import Feed
@@ -65,7 +65,7 @@ async def _go_on(config: Config, beginning: Beginning, dialled: Mapping[str, Dia
 
     overview = Overview(config, model, link_states, foreign, checkpoint_state)
     feed = Feed(PublishedState(model, overview, beginning.history, is_published=beginning.is_published))
-    observer = Observer(model, translators, feed)
+    observer = Observer(model, translators, feed, local_names(config))
     writer = CheckpointWriter(config, beginning.state, lambda: observer.batches)
     links = {
         name: RecordLink(dial, partial(observer.position, name), partial(observer.receive, name)) for name, dial in dialled.items()
