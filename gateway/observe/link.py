@@ -58,11 +58,13 @@ class RecordLink:
         receive: Callable[[list[tap_pb2.TapRecord]], None],
         *,
         clock: Callable[[], float] = time.monotonic,
+        unix_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._dial = dial
         self._position = position
         self._receive = receive
         self._clock = clock
+        self._unix_ns = unix_ns
         #: Why the link is down; None: it is up.
         self.problem: str | None = "not connected yet"
         self._began = clock()
@@ -70,6 +72,8 @@ class RecordLink:
         self._logged: str | None = None
         #: Clock at the last Tick; None: there was none.
         self._last_tick: float | None = None
+        #: How far the tap's clock was behind this one's at the last Tick that came by itself; None: there was none.
+        self.behind_s: float | None = None
         #: Records that are none. The sequence shows the loss.
         self.malformed = 0
 
@@ -114,8 +118,8 @@ class RecordLink:
     async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         splitter = Splitter(_RECORD_BYTES)
         acknowledged_at = self._clock()
-        #: Whose records these are.
-        run = ""
+        #: Whose records these are, and their clock.
+        run, offset = "", 0
         while data := await _read_some(reader):
             records = []
             for message in splitter.feed(data):
@@ -130,8 +134,12 @@ class RecordLink:
             for record in records:
                 if record.HasField("tick"):
                     self._last_tick = self._clock()
+                    if len(data) < _READ_BYTES:
+                        # Of a backlog it would say how old that is.
+                        self.behind_s = (self._unix_ns() - record.monotonic_ns - offset) / 1e9
                 elif record.HasField("run_started"):
                     run = record.run_started.run
+                    offset = record.run_started.unix_ns - record.run_started.monotonic_ns
             self._receive(records)
             position = self._position()
             # Records that wait to be put in order have not been processed, RunStarted included.

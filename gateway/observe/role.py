@@ -52,9 +52,18 @@ async def run(config: Config, stop: asyncio.Event) -> None:
 async def _go_on(config: Config, beginning: Beginning, dialled: Mapping[str, Dial], stop: asyncio.Event) -> None:
     model, translators = beginning.state.model, beginning.state.translators
 
+    local = local_names(config)
+
     def link_states() -> dict[str, LinkState]:
         return {
-            name: LinkState(link.silence_s(), link.is_fresh, link.problem, translators[name].run) for name, link in links.items()
+            name: LinkState(
+                link.silence_s(),
+                link.is_fresh,
+                link.problem,
+                translators[name].run,
+                None if name in local else link.behind_s,
+            )
+            for name, link in links.items()
         }
 
     def foreign() -> Counter[str]:
@@ -65,7 +74,7 @@ async def _go_on(config: Config, beginning: Beginning, dialled: Mapping[str, Dia
 
     overview = Overview(config, model, link_states, foreign, checkpoint_state)
     feed = Feed(PublishedState(model, overview, beginning.history, is_published=beginning.is_published))
-    observer = Observer(model, translators, feed, local_names(config))
+    observer = Observer(model, translators, feed, local)
     writer = CheckpointWriter(config, beginning.state, lambda: observer.batches)
     links = {
         name: RecordLink(dial, partial(observer.position, name), partial(observer.receive, name)) for name, dial in dialled.items()
