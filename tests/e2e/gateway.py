@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import grpc.aio
 
-from gateway.config.types import Address, Carries, Config, Observe, Scheduler, Tap
+from gateway.config.types import Address, Carries, Config, Observe, Scheduler, Tap, TapLimits
 from gateway.observe import role as observe
 from gateway.pb import introspection_pb2 as pb
 from gateway.pb.introspection_pb2_grpc import IntrospectionStub
 from gateway.tap import role as tap
+from tests.command import free_ports
 from tests.e2e.player import Upstream
 from tests.e2e.recordings import PROPERTY_TYPES, SETTINGS
 
@@ -66,16 +67,25 @@ class Gateway:
 
 
 @asynccontextmanager
-async def gateway(name: str, state_dir: Path, upstreams: dict[str, Upstream], **scheduler_settings: int) -> AsyncIterator[Gateway]:
-    """Starts both roles and waits until the model follows the tap."""
+async def gateway(
+    name: str, state_dir: Path, upstreams: dict[str, Upstream], *, processes: int = 1, **scheduler_settings: int
+) -> AsyncIterator[Gateway]:
+    """Starts both roles, the tap several times if so told, and waits until the model follows every tap."""
     config = configuration(
         name, state_dir, {listener: upstream.port for listener, upstream in upstreams.items()}, **scheduler_settings
     )
-    listeners = tap.bind(config)
-    taps = {listener: bound.getsockname()[:2] for listener, bound in listeners.items()}
+    if processes > 1:
+        # They share ports, which the system does not choose then.
+        ports = free_ports(len(config.taps))
+        listen = [Address("127.0.0.1", port) for port in ports]
+        shared = tuple(dataclasses.replace(each, listen=at) for each, at in zip(config.taps, listen, strict=True))
+        config = dataclasses.replace(config, taps=shared, tap=TapLimits(processes=processes))
+    listeners = tap.bind_all(config)
+    taps = {listener: bound.getsockname()[:2] for listener, bound in listeners[0].items()}
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as roles:
-        roles.create_task(tap.run(config, listeners, stop), name=f"tap {name}")
+        for process, each in enumerate(listeners):
+            roles.create_task(tap.run(config, each, stop, process), name=f"tap {name} {process}")
         roles.create_task(observe.run(config, stop), name=f"observe {name}")
         try:
             async with grpc.aio.insecure_channel(f"unix:{config.introspection_socket}") as channel:

@@ -67,12 +67,12 @@ def _jobs(chance: random.Random) -> list[Job]:
     ]
 
 
-async def _follow(seed: int, state_dir: Path, *, floods: int, seconds: float) -> list[str]:
+async def _follow(seed: int, state_dir: Path, *, floods: int, seconds: float, processes: int = 1) -> list[str]:
     chance = random.Random(seed)
     found: list[str] = []
     async with (
         Simulation(Settings(seed=seed, coalesce=0.2)) as simulation,
-        gateway("simulated", state_dir, upstreams(simulation)) as running,
+        gateway("simulated", state_dir, upstreams(simulation), processes=processes) as running,
     ):
         execution, workers = ("{}:{}".format(*running.taps[name]) for name in ("execution", "workers"))
         for number in range(4):
@@ -106,3 +106,8 @@ async def _follow(seed: int, state_dir: Path, *, floods: int, seconds: float) ->
 def test_random_builds_are_shown_as_the_scheduler_knows_them(seed: int, tmp_path: Path) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(_follow(seed, tmp_path, floods=4, seconds=2)) == []
+
+
+def test_random_builds_are_shown_as_the_scheduler_knows_them_where_two_taps_share_the_connections(tmp_path: Path) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(_follow(3, tmp_path, floods=2, seconds=2, processes=2)) == []

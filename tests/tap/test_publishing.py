@@ -6,15 +6,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
+import uvloop
 
-from gateway.config.types import Address, Config, DialTls, RecordEndpoint, RecordLink
+from gateway.config.types import Address, Config, DialTls, RecordEndpoint, RecordLink, TapLimits
 from gateway.errors import StartError
 from gateway.observe.dialling import TlsDial
 from gateway.pb import tap_pb2
 from gateway.tap import publishing, role
+from gateway.tap.journal import Journal
+from gateway.tap.link import Link
+from gateway.tap.ring import Ring
 from tests.certificates import Authority
+from tests.tap.reading import EXECUTION
 from tests.tap.running import PATIENCE_S, LinkReader, RunningTap, configuration, delimited, free_port, running
 
 
@@ -141,3 +147,56 @@ async def test_a_certificate_that_is_renewed_is_shown_to_the_next_reader(tmp_pat
         async with asyncio.timeout(PATIENCE_S):
             while await _certificate(port, tls) == first:  # noqa: ASYNC110 - what another process reads sets no event
                 await asyncio.sleep(0.1)
+
+
+def test_a_reader_that_never_reads_costs_no_more_than_its_buffers(tmp_path: Path) -> None:
+    authority, port = Authority(tmp_path), free_port()
+    config = _published(tmp_path, authority, port)
+    config = replace(config, tap=TapLimits(ring_bytes=2**20))
+
+    async def traffic() -> tuple[int, int]:
+        ring = Ring(config.tap.ring_bytes)
+        journal = Journal("run", 10**18, 5, [EXECUTION], config.tap, ring.append)
+        link = Link(config.record_sockets[0], ring, journal)
+        await link.start()
+        transports: list[asyncio.WriteTransport] = []
+
+        def reader() -> asyncio.Protocol:
+            made = link.reader()
+            begin = made.connection_made
+
+            def connection_made(transport: asyncio.BaseTransport) -> None:
+                transports.append(cast("asyncio.WriteTransport", transport))
+                begin(transport)
+
+            made.connection_made = connection_made  # type: ignore[method-assign]  # to look at its transport
+            return made
+
+        published = publishing.publication(config.record_link, 0, reader)
+        assert published is not None
+        published.start()
+        _, writer = await TlsDial(
+            RecordEndpoint(Address("127.0.0.1", port), authority.issue("observe").dial(authority.file)), "endpoints[0].tls"
+        ).open(1024)
+        writer.write(delimited(tap_pb2.ReadRequest().SerializeToString()))
+        decoder = journal.connection(1, "execution", "p:1")
+        decoder.opened(1)
+        most = 0
+        async with asyncio.timeout(PATIENCE_S):
+            for _ in range(120):
+                for _ in range(2000):
+                    journal.tick(9)
+                link.wake()
+                await asyncio.sleep(0)
+                most = max([most, *(each.get_write_buffer_size() for each in transports)])
+        assert ring.used_bytes <= config.tap.ring_bytes + 64 * 1024
+        readers = link.readers
+        writer.transport.abort()
+        await published.stop()
+        await link.stop(0.1)
+        return most, readers
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        most, readers = runner.run(traffic())
+    assert readers == 1
+    assert 0 < most <= 1024 * 1024
