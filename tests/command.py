@@ -42,8 +42,8 @@ class Settings:
 
     def __init__(self, directory: Path, **more: Any) -> None:
         self.state_dir = directory / "state"
-        self.http, self.execution, self.workers, self.upstream = free_ports(4)
-        upstream_address = f"127.0.0.1:{self.upstream}"
+        self.http, self.execution, self.workers, upstream = free_ports(4)
+        upstream_address = f"127.0.0.1:{upstream}"
         taps = [
             {"name": "execution", "listen": f"127.0.0.1:{self.execution}", "upstream": upstream_address, "carries": ["execution"]},
             {"name": "workers", "listen": f"127.0.0.1:{self.workers}", "upstream": upstream_address, "carries": ["worker_api"]},
@@ -51,15 +51,7 @@ class Settings:
         http = {"listener": {"http": {"socket_address": f"127.0.0.1:{self.http}"}}, "services": {"monitoring": {"scheduler": "S"}}}
         self.file = directory / "gateway.json5"
         gateway = {"taps": taps, "cas": None, "state_dir": str(self.state_dir), **more}
-        self._values: dict[str, Any] = {"servers": [http], "gateway": gateway}
-        self.file.write_text(json.dumps(self._values))
-
-    def elsewhere(self) -> Path:
-        """The file of a gateway with the same ports and another state_dir."""
-        gateway = {**self._values["gateway"], "state_dir": str(self.state_dir.with_name("elsewhere"))}
-        file = self.file.with_name("elsewhere.json5")
-        file.write_text(json.dumps({**self._values, "gateway": gateway}))
-        return file
+        self.file.write_text(json.dumps({"servers": [http], "gateway": gateway}))
 
 
 class Command:

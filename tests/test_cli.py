@@ -34,7 +34,7 @@ def test_the_version_and_every_command_are_told(capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("run", {"--config", "--nativelink-config", "--http", "--log-level", "--record", "--record-bytes"}),
+        ("run", {"--config", "--nativelink-config", "--http", "--log-level", "--record", "--record-bytes", "--take-over"}),
         (
             "tap",
             {
@@ -44,6 +44,8 @@ def test_the_version_and_every_command_are_told(capsys: pytest.CaptureFixture[st
                 "--log-level",
                 "--listener",
                 "--supervisor",
+                "--take-over",
+                "--tell",
                 "--record",
                 "--record-bytes",
                 "--process",
@@ -75,8 +77,6 @@ def test_help_tells_every_option(name: str, options: set[str], capsys: pytest.Ca
         ["observe", "--replay", "x", "--speed", "0"],
         ["observe", "--speed", "fast"],
         ["tap", "--record-bytes", "5"],
-        ["tap", "--process", "-1"],
-        ["serve", "--process", "0"],
         ["inspect"],
     ],
 )
@@ -268,37 +268,3 @@ async def test_a_tap_without_enough_descriptors_is_refused(name: str, tmp_path: 
     assert "this process may have 4095 files open, and a tap needs 4096 or more" in err.decode()
     assert "LimitNOFILE" in err.decode()
     assert "Traceback" not in err.decode()
-
-
-@pytest.mark.parametrize(
-    ("more", "arguments", "said"),
-    [
-        ({"tap": {"processes": 2}}, ("--process", "2"), "--process 2: gateway.tap.processes is 2, and they count from 0"),
-        ({}, ("--process", "1"), "--process 1: gateway.tap.processes is 1, and they count from 0"),
-        (
-            {"record_link": {"local": False, "endpoints": []}},
-            (),
-            "gateway.record_link.local: false: the taps of this configuration run on other machines",
-        ),
-    ],
-)
-async def test_a_tap_process_that_is_not_configured_does_not_start(
-    more: dict[str, Any], arguments: tuple[str, ...], said: str, tmp_path: Path
-) -> None:
-    if "record_link" in more:
-        pair = Authority(tmp_path).issue("observe")
-        tls = {"cert_file": str(pair.cert_file), "key_file": str(pair.key_file)}
-        more = {"record_link": {"local": False, "endpoints": [{"endpoint": "127.0.0.1:1", "tls": tls}]}}
-    settings = Settings(tmp_path, **more)
-    assert await finished("tap", "--config", str(settings.file), *arguments) == (1, "", f"nativelink-gateway tap: {said}\n")
-
-
-async def test_several_tap_processes_alone_share_the_ports_and_each_has_its_record_link(tmp_path: Path) -> None:
-    settings = Settings(tmp_path, tap={"processes": 2})
-    config = str(settings.file)
-    async with command("tap", "--config", config, "--process", "1") as one, command("tap", "--config", config) as zero:
-        for tap in (zero, one):
-            await tap.logged("tap workers forwards")
-        assert [(settings.state_dir / f"tap-{number}.sock").is_socket() for number in (0, 1)] == [True, True]
-        code, _, said = await finished("tap", "--config", config, "--process", "1")
-        assert (code, f"in use by another gateway (pid {one.pid}, tap-1.lock)" in said) == (1, True)

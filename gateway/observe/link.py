@@ -108,18 +108,20 @@ class RecordLink:
         try:
             position = self._position()
             writer.write(delimited(tap_pb2.ReadRequest(run=position.run, next_sequence=position.next_sequence).SerializeToString()))
-            await self._read(reader, writer)
+            has_said_something = await self._read(reader, writer)
         except (OSError, FramingError, TimeoutError) as error:
             return f"the record link at {self._dial} broke: {_words(error)}"
         finally:
             writer.close()
-        return f"the tap at {self._dial} closed the record link"
+        return f"the tap at {self._dial} closed the record link{'' if has_said_something else self._dial.hint}"
 
-    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """To the end; whether there was any record."""
+        has_said_something = False
+        #: Nanoseconds between the tap's monotonic clock and Unix time.
+        offset = 0
         splitter = Splitter(_RECORD_BYTES)
         acknowledged_at = self._clock()
-        #: Whose records these are, and their clock.
-        run, offset = "", 0
         while data := await _read_some(reader):
             records = []
             for message in splitter.feed(data):
@@ -131,24 +133,23 @@ class RecordLink:
             if not records:
                 continue
             self._up()
+            has_said_something = True
             for record in records:
-                if record.HasField("tick"):
+                if record.HasField("run_started"):
+                    offset = record.run_started.unix_ns - record.run_started.monotonic_ns
+                elif record.HasField("tick"):
                     self._last_tick = self._clock()
                     if len(data) < _READ_BYTES:
                         # Of a backlog it would say how old that is.
                         self.behind_s = (self._unix_ns() - record.monotonic_ns - offset) / 1e9
-                elif record.HasField("run_started"):
-                    run = record.run_started.run
-                    offset = record.run_started.unix_ns - record.run_started.monotonic_ns
             self._receive(records)
-            position = self._position()
-            # Records that wait to be put in order have not been processed, RunStarted included.
-            if position.run == run and self._clock() - acknowledged_at >= _ACKNOWLEDGE_S:
+            if self._clock() - acknowledged_at >= _ACKNOWLEDGE_S:
                 acknowledged_at = self._clock()
-                acknowledgement = tap_pb2.Acknowledgement(sequence=max(position.next_sequence - 1, 0))
+                acknowledgement = tap_pb2.Acknowledgement(sequence=max(self._position().next_sequence - 1, 0))
                 writer.write(delimited(acknowledgement.SerializeToString()))
             # A backlog is read without ever waiting for the socket: others get their turn.
             await asyncio.sleep(0)
+        return has_said_something
 
     def _up(self) -> None:
         if self.problem is not None:

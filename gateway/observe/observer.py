@@ -75,7 +75,8 @@ class Observer:
         return self._heard >= self._translators.keys()
 
     def position(self, source: str) -> Position:
-        """Where a link goes on."""
+        """Where a link goes on, after everything that it has brought."""
+        self.settle()
         translator = self._translators[source]
         run = translator.run
         return Position(run.id if run else "", translator.next_sequence)

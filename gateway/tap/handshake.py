@@ -9,7 +9,6 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from gateway.config.types import Tap
 from gateway.tap.encryption import Encryption, HandshakeError
@@ -156,15 +155,7 @@ def certificates(taps: Sequence[Tap]) -> dict[str, TapTls]:
     return {tap.name: TapTls(tap) for tap in taps if tap.tls or tap.upstream_tls}
 
 
-class Kept(Protocol):
-    """Something with certificates in files."""
-
-    def look(self) -> None:
-        """Reads files again that changed, from any thread."""
-        ...
-
-
-async def keep_current(certificates: Sequence[Kept]) -> None:
+async def keep_current(certificates: Sequence[TapTls]) -> None:
     """Looks at files that may change, once a second, until it is cancelled."""
     while certificates:
         for each in certificates:

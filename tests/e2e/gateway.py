@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 
 import grpc.aio
 
-from gateway.config.types import Address, Carries, Config, Observe, Scheduler, Tap, TapLimits
+from gateway.config.types import Address, Carries, Config, Observe, Scheduler, Tap
 from gateway.observe import role as observe
 from gateway.pb import introspection_pb2 as pb
 from gateway.pb.introspection_pb2_grpc import IntrospectionStub
 from gateway.tap import role as tap
-from tests.command import free_ports
 from tests.e2e.player import Upstream
 from tests.e2e.recordings import PROPERTY_TYPES, SETTINGS
 
@@ -70,22 +69,17 @@ class Gateway:
 async def gateway(
     name: str, state_dir: Path, upstreams: dict[str, Upstream], *, processes: int = 1, **scheduler_settings: int
 ) -> AsyncIterator[Gateway]:
-    """Starts both roles, the tap several times if so told, and waits until the model follows every tap."""
+    """Starts both roles, so many taps that share the ports, and waits until the model follows them."""
     config = configuration(
         name, state_dir, {listener: upstream.port for listener, upstream in upstreams.items()}, **scheduler_settings
     )
-    if processes > 1:
-        # They share ports, which the system does not choose then.
-        ports = free_ports(len(config.taps))
-        listen = [Address("127.0.0.1", port) for port in ports]
-        shared = tuple(dataclasses.replace(each, listen=at) for each, at in zip(config.taps, listen, strict=True))
-        config = dataclasses.replace(config, taps=shared, tap=TapLimits(processes=processes))
-    listeners = tap.bind_all(config)
-    taps = {listener: bound.getsockname()[:2] for listener, bound in listeners[0].items()}
+    config = dataclasses.replace(config, tap=dataclasses.replace(config.tap, processes=processes))
+    bound = tap.bind_processes(config)
+    taps = {listener: sock.getsockname()[:2] for listener, sock in bound[0].items()}
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as roles:
-        for process, each in enumerate(listeners):
-            roles.create_task(tap.run(config, each, stop, process), name=f"tap {name} {process}")
+        for process, listeners in enumerate(bound):
+            roles.create_task(tap.run(config, listeners, stop, process=process), name=f"tap {process} {name}")
         roles.create_task(observe.run(config, stop), name=f"observe {name}")
         try:
             async with grpc.aio.insecure_channel(f"unix:{config.introspection_socket}") as channel:
@@ -104,4 +98,6 @@ async def _attached(stub: IntrospectionAsyncStub) -> bool:
         scheduler = await stub.GetScheduler(pb.GetSchedulerRequest(), wait_for_ready=True)
     except grpc.aio.AioRpcError:
         return False
-    return all(each.attached for each in scheduler.taps) and bool(scheduler.taps)
+    taps = [each.attached for each in scheduler.taps]
+    processes = [each.attached for each in scheduler.tap_processes]
+    return all(taps) and all(processes) and bool(taps) and bool(processes)

@@ -102,12 +102,7 @@ async def _follow(seed: int, state_dir: Path, *, floods: int, seconds: float, pr
     return found
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_random_builds_are_shown_as_the_scheduler_knows_them(seed: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("seed", "processes"), [(1, 1), (2, 1), (3, 2), (4, 3)])
+def test_random_builds_are_shown_as_the_scheduler_knows_them(seed: int, processes: int, tmp_path: Path) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        assert runner.run(_follow(seed, tmp_path, floods=4, seconds=2)) == []
-
-
-def test_random_builds_are_shown_as_the_scheduler_knows_them_where_two_taps_share_the_connections(tmp_path: Path) -> None:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        assert runner.run(_follow(3, tmp_path, floods=2, seconds=2, processes=2)) == []
+        assert runner.run(_follow(seed, tmp_path, floods=4, seconds=2, processes=processes)) == []
