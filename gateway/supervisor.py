@@ -26,6 +26,7 @@ from gateway.config.state_directory import prepare_state_dir
 from gateway.config.types import Config
 from gateway.errors import StartError
 from gateway.lock import exclusive_lock
+from gateway.notify import notify
 from gateway.succession import Listeners, Offer, Predecessor, came
 
 #: How long a predecessor may take to be gone, besides the time that stopping takes.
@@ -112,12 +113,15 @@ class Supervisor:
             if predecessor is not None:
                 (tap,) = self._taps
                 keeping[tap] = await self._take(roles[tap], group)
+                # Before that one ends: what systemd takes for the unit's main process must not be over.
+                notify(f"MAINPID={os.getpid()}")
                 predecessor.let_go()
                 await asyncio.to_thread(self._lock_at_last, stack)
             for name, role in roles.items():
                 if name not in keeping:
                     keeping[name] = group.create_task(role.keep(), name=f"keep {name}")
             offering = group.create_task(offer.serve(), name="offer")
+            notify("READY=1")
             await _first_of(stop, offer.taken)
             logger.info("stopping")
             offering.cancel()

@@ -9,7 +9,7 @@ import re
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -61,13 +61,18 @@ async def _talks(pair: Pair) -> None:
 
 
 async def test_a_gateway_takes_over_from_another_and_is_taken_over_in_turn(tmp_path: Path) -> None:
-    async with listening() as upstream:
+    async with listening() as upstream, AsyncExitStack() as stack:
         farm = _Farm(tmp_path, upstream)
         async with command(*farm.arguments) as first:
             await _up(first)
             pair = await farm.connect()
-            async with command(*farm.arguments, "--take-over") as second:
+            notified = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+            notified.bind(str(tmp_path / "notify"))
+            async with command(*farm.arguments, "--take-over", NOTIFY_SOCKET=str(tmp_path / "notify")) as second:
                 await second.logged("took over 1 connections")
+                # What systemd is told, in time: the first one has not ended before.
+                assert notified.recv(100) == b"MAINPID=%d" % second.pid
+                assert notified.recv(100) == b"READY=1"
                 # Nobody serves for a moment: who asks waits.
                 assert await farm.answers() == b"HTTP/1.1 200 OK"
                 assert await first.ended() == 0

@@ -46,7 +46,7 @@ class Overview:
         now = self._now()
         replica = self._upstream.replica
         scheduler = replica.scheduler if replica is not None else _NOTHING_KNOWN
-        status, reasons = self._judge()
+        status, reasons = self.judge()
 
         def render() -> bytes:
             return to_json(
@@ -61,7 +61,7 @@ class Overview:
 
         return status != "unhealthy", self._once("health", scheduler, (int(now), status, *reasons), render)
 
-    def _judge(self) -> tuple[str, list[str]]:
+    def judge(self) -> tuple[str, list[str]]:
         """The status word and why it is not "healthy"."""
         upstream = self._upstream
         if upstream.replica is None:

@@ -13,6 +13,7 @@ from gateway.observe.introspection.overview import Overview
 from gateway.observe.introspection.state import PublishedState
 from gateway.observe.links import LinkState
 from gateway.observe.observer import Observer, model_settings
+from gateway.observe.statistics import Statistics
 from gateway.observe.translate import Translator
 from gateway.pb import tap_pb2
 from gateway.pb import worker_api_pb2 as api
@@ -39,10 +40,10 @@ class _Taps:
         self.model = SchedulerModel(model_settings(settings))
         cacheability = Cacheability()
         self.translators = {name: Translator(settings, cacheability) for name in self.scripts}
-        overview = Overview(settings, self.model, self._links, dict)
-        self.observer = Observer(
-            self.model, self.translators, Feed(PublishedState(self.model, overview, History("epoch"))), list(self.scripts)
-        )
+        statistics = Statistics(self.model)
+        overview = Overview(settings, self.model, statistics, self._links, dict)
+        feed = Feed(PublishedState(self.model, overview, History("epoch")))
+        self.observer = Observer(self.model, statistics, self.translators, feed, list(self.scripts))
 
     def _links(self) -> dict[str, LinkState]:
         return {name: LinkState(0.1, is_fresh=True, problem=None, run=each.run) for name, each in self.translators.items()}
