@@ -7,7 +7,7 @@ counts as read at the time of the latest record.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from gateway.config.types import Carries, Config, PropertyType
 from gateway.model.changes import Change, OperationChanged
@@ -17,6 +17,7 @@ from gateway.model.settings import ModelSettings
 from gateway.observe import merge
 from gateway.observe.actions import ActionContent, ActionName
 from gateway.observe.cas import ActionReader
+from gateway.observe.clock import MachineClock
 from gateway.observe.introspection.feed import Feed
 from gateway.observe.link import Position
 from gateway.observe.statistics import Statistics
@@ -50,8 +51,16 @@ _WAITING_MAX = 5_000
 class Observer:
     """Feeds the model."""
 
-    def __init__(self, model: SchedulerModel, statistics: Statistics, translators: Mapping[str, Translator], feed: Feed) -> None:
-        """`translators`: by the name of the source, a record link; one at least."""
+    def __init__(
+        self,
+        model: SchedulerModel,
+        statistics: Statistics,
+        translators: Mapping[str, Translator],
+        feed: Feed,
+        local: Collection[str] = (),
+    ) -> None:
+        """`translators`: by the name of the source, a record link; one at least. `local`: those of this machine's taps."""
+        self._clock = MachineClock(translators, local)
         self._model = model
         self._statistics = statistics
         self._translators = translators
@@ -82,6 +91,7 @@ class Observer:
     def receive(self, source: str, records: Sequence[tap_pb2.TapRecord]) -> None:
         """A batch of a link. With one source it is in the model at once, with several after `merge.WINDOW_S`."""
         self._heard.add(source)
+        self._clock.agree(source, records)
         if len(self._translators) == 1:
             self._fold((self._translators[source], record) for record in records)
             return
