@@ -2,7 +2,9 @@
 
     scripts/bench tap [PART …] [--rounds N] [--calls N] [--seconds S] [--workers N] [--rate N] [--minute S]
 
-latency  a sequential Execute: direct, Envoy, Envoy with its tap filter, the splice, and the tap of a whole running gateway
+latency  a sequential Execute between ends that speak gRPC by the library: direct, Envoy, Envoy with its tap filter, the splice,
+         the tap of a whole running gateway
+played   the same between played ends, which cost next to nothing: what the tap adds to a splice (no floor)
 cost     CPU of tap and observer for an Execute with its worker's side (assignment, execute_complete, result), to the splice
 bulk     messages of 256 KiB in both directions through the same port: direct, the splice, the tap
 mixed    p99 of Execute while bulk runs through the same tap, to without
@@ -11,10 +13,11 @@ flood    1,000 actions a second for a minute; nothing dropped, and how old is wh
 
 Peers are played from pre-recorded frames (`tap_messages`, `tap_clients`). Places are asked in turn, the order turned round from
 round to round, and what counts are the ratios within a round. The gateway is `nativelink-gateway run` with all its roles and
-`serve` subscribed; CPU is that of exactly these processes over exactly a round and the half second after it. `flood` measures from
-the tap's reading of a request to its first appearance at a subscriber of Watch, everything between included (decoding in 10 ms, the feed's
-20 ms, gRPC): more than record to model, never less. Ends with 1 where a median misses its floor.
+`serve` subscribed; CPU is that of exactly these processes over exactly a round and the half second after it. `flood` measures
+from the tap's reading of a request to its first appearance at a subscriber of Watch, everything between included (10 ms until it
+is decoded, 20 ms of the feed, gRPC): more than record to model, never less. Ends with 1 where a median misses its floor.
 """
+# peers in Python: requirements/bench.txt
 
 from __future__ import annotations
 
@@ -37,6 +40,7 @@ _WARM_CALLS = 200
 #: The tap's and the observer's work for a round is over.
 _SETTLE_S = 0.5
 _BULK_IN_FLIGHT = 4
+_KINDS: dict[str, Callable[..., Place]] = {"direct": places.direct, "splice": places.splice, "tap": places.gateway}
 
 
 def main() -> int:
@@ -89,6 +93,23 @@ class _Calls:
         return {name: (cpu_s(pid) - before[name]) / count for name, pid in self.place.pids.items()}
 
 
+class _GrpcCalls:
+    """As `_Calls`, by the library."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._player = place.player()
+        self._next = 1
+        self.play(_WARM_CALLS)
+
+    def play(self, count: int) -> list[int]:
+        """So many one after another: nanoseconds of each."""
+        took: list[int] = self._player.ask("by_grpc", self._next, count)
+        self._next += count
+        self._place.tidy()
+        return took
+
+
 def _in_turn(names: Sequence[str], rounds: int, measure: Callable[[str], float]) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {name: [] for name in names}
     for number in range(rounds):
@@ -98,20 +119,23 @@ def _in_turn(names: Sequence[str], rounds: int, measure: Callable[[str], float])
 
 
 def _latency(stack: ExitStack, directory: Path, chosen: argparse.Namespace, verdicts: Verdicts) -> None:
-    kinds: dict[str, Callable[[ExitStack, Path], Place]] = {
-        "direct": places.direct,
-        "splice": places.splice,
-        "tap": places.gateway,
-        "envoy": places.envoy,
-        "envoy with tap": partial(places.envoy, tapped=True),
-    }
-    calls = {name: _Calls(kind(stack, directory)) for name, kind in kinds.items()}
-    found = _in_turn(list(calls), chosen.rounds, lambda name: statistics.median(calls[name].play(chosen.calls)) / 1e3)
+    kinds: dict[str, Callable[..., Place]] = {**_KINDS, "envoy": places.envoy, "envoy with tap": partial(places.envoy, tapped=True)}
+    clients = {name: _GrpcCalls(kind(stack, directory, upstream=places.GRPC)) for name, kind in kinds.items()}
+    found = _in_turn(list(clients), chosen.rounds, lambda name: statistics.median(clients[name].play(chosen.calls)) / 1e3)
     verdicts.values(found, "µs an Execute")
     verdicts.at_most("latency, tap / direct", found["tap"], found["direct"], floor=1.35, aim=1.10)
     verdicts.at_most("latency, tap / envoy with tap", found["tap"], found["envoy with tap"], floor=1.0)
     for name in ("splice", "envoy", "envoy with tap"):
         verdicts.at_most(f"latency, {name} / direct", found[name], found["direct"])
+    verdicts.at_most("latency, tap / splice", found["tap"], found["splice"])
+
+
+def _played(stack: ExitStack, directory: Path, chosen: argparse.Namespace, verdicts: Verdicts) -> None:
+    calls = {name: _Calls(kind(stack, directory)) for name, kind in _KINDS.items()}
+    found = _in_turn(list(calls), chosen.rounds, lambda name: statistics.median(calls[name].play(chosen.calls)) / 1e3)
+    verdicts.values(found, "µs an Execute")
+    verdicts.at_most("latency of played ends, tap / splice", found["tap"], found["splice"])
+    verdicts.at_most("latency of played ends, tap / direct", found["tap"], found["direct"])
 
 
 def _cost(stack: ExitStack, directory: Path, chosen: argparse.Namespace, verdicts: Verdicts) -> None:
@@ -133,15 +157,15 @@ def _cost(stack: ExitStack, directory: Path, chosen: argparse.Namespace, verdict
 
 
 def _bulk(stack: ExitStack, directory: Path, chosen: argparse.Namespace, verdicts: Verdicts) -> None:
-    kinds = {"direct": places.direct, "splice": places.splice, "tap": places.gateway}
-    ways = {name: kind(stack, directory) for name, kind in kinds.items()}
+    ways = {name: kind(stack, directory) for name, kind in _KINDS.items()}
 
     def measure(name: str) -> float:
         with ExitStack() as once:
             player = Process(once, "client", *ways[name].ports)
             player.ask("begin_bulk", _BULK_IN_FLIGHT)
             player.ask("rest", 0.2)
-            return float(player.ask("rest", chosen.seconds)) * 2 * 256 / 1024 / chosen.seconds
+            answered: int = player.ask("rest", chosen.seconds)
+            return answered * 2 * 256 / 1024 / float(chosen.seconds)
 
     found = _in_turn(list(ways), chosen.rounds, measure)
     verdicts.values(found, "MiB/s, both directions together")
@@ -212,7 +236,7 @@ def _flood(stack: ExitStack, directory: Path, chosen: argparse.Namespace, verdic
     verdicts.below("flood, seconds it took / planned", [took / chosen.minute], floor=1.05)
 
 
-PARTS = {"latency": _latency, "cost": _cost, "bulk": _bulk, "mixed": _mixed, "idle": _idle, "flood": _flood}
+PARTS = {"latency": _latency, "played": _played, "cost": _cost, "bulk": _bulk, "mixed": _mixed, "idle": _idle, "flood": _flood}
 
 if __name__ == "__main__":
     sys.exit(main())

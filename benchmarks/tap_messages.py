@@ -132,7 +132,8 @@ def updates(stream: int, number: int) -> list[bytes]:
 
 def _start() -> bytes:
     start = api.StartExecute(execute_request=_request(), operation_id=SCHEDULER_ID.format(0), worker_id="worker-000000")
-    start.queued_timestamp.GetCurrentTime()
+    # Of the same length in every process.
+    start.queued_timestamp.seconds, start.queued_timestamp.nanos = int(time.time()), 123_456_789
     start.platform.properties.add(name="OSFamily", value="linux")
     start.platform.properties.add(name="cpu_count", value="1")
     return frame(DATA, 0, 1, grpc(api.UpdateForWorker(start_action=start).SerializeToString()))
@@ -213,6 +214,22 @@ def registration() -> bytes:
     return PREFACE + OPENING + frame(HEADERS, END_HEADERS, 1, block) + frame(DATA, 0, 1, message)
 
 
+METADATA = "build.bazel.remote.execution.v2.requestmetadata-bin"
+
+
+def metadata(number: int) -> bytes:
+    """RequestMetadata, as Bazel sends it with each call."""
+    said = reapi.RequestMetadata(action_id=f"{number:064x}", action_mnemonic="CppCompile", target_id="//source/library:library")
+    said.tool_details.tool_name, said.tool_details.tool_version = "bazel", "8.2.1"
+    said.tool_invocation_id = "6b8f6c1e-2f9a-4c51-9d0e-0d9d5f6a7b11"
+    return said.SerializeToString()
+
+
+def request(number: int) -> bytes:
+    """An ExecuteRequest."""
+    return REQUEST[PREFIX:].replace(_HASH.encode(), f"{number:064x}".encode())
+
+
 class Requests:
     """The Execute calls of one connection, in their order."""
 
@@ -225,38 +242,43 @@ class Requests:
     def next(self, number: int) -> bytes:
         """Headers and message of the next call."""
         self._stream += 2
-        metadata = reapi.RequestMetadata(
-            action_id=f"{number:064x}", action_mnemonic="CppCompile", target_id="//source/library:library"
-        )
-        metadata.tool_details.tool_name, metadata.tool_details.tool_version = "bazel", "8.2.1"
-        metadata.tool_invocation_id = "6b8f6c1e-2f9a-4c51-9d0e-0d9d5f6a7b11"
-        value = base64.b64encode(metadata.SerializeToString()).decode().rstrip("=")
-        fields = [*_fields(_EXECUTE, "grpc-java-netty/1.71.0"), ("build.bazel.remote.execution.v2.requestmetadata-bin", value)]
+        value = base64.b64encode(metadata(number)).decode().rstrip("=")
+        fields = [*_fields(_EXECUTE, "grpc-java-netty/1.71.0"), (METADATA, value)]
         block = self._encoder.encode(fields, huffman=self._huffman)
-        message = REQUEST.replace(_HASH.encode(), f"{number:064x}".encode())
+        message = grpc(request(number))
         return frame(HEADERS, END_HEADERS, self._stream, block) + frame(DATA, END_STREAM, self._stream, message)
+
+
+_HEAD = ((":status", "200"), ("content-type", "application/grpc"))
+_TAIL = (("grpc-status", "0"),)
 
 
 class Answers:
     """The header blocks of one connection's answers."""
 
     def __init__(self) -> None:
-        encoder = Encoder()
-        head, tail = [(":status", "200"), ("content-type", "application/grpc")], [("grpc-status", "0")]
-        self._first = [encoder.encode(head), encoder.encode(tail)]
-        self._heads = [self._first[0], encoder.encode(head)]
-        self._tails = [self._first[1], encoder.encode(tail)]
-        self._heads_sent = self._tails_sent = 0
+        self._encoder = Encoder()
+        #: Which have been said, and are in the table.
+        self._said: set[tuple[tuple[str, str], ...]] = set()
+        #: Blocks that do not change any more: both have been said.
+        self._lasting: dict[tuple[tuple[str, str], ...], bytes] = {}
 
     def head(self, stream: int) -> bytes:
-        """The first block inserts, later ones refer to it."""
-        block, self._heads_sent = self._heads[self._heads_sent], 1
-        return frame(HEADERS, END_HEADERS, stream, block)
+        """Begins an answer."""
+        return frame(HEADERS, END_HEADERS, stream, self._block(_HEAD))
 
     def tail(self, stream: int) -> bytes:
         """Trailers."""
-        block, self._tails_sent = self._tails[self._tails_sent], 1
-        return frame(HEADERS, END_HEADERS | END_STREAM, stream, block)
+        return frame(HEADERS, END_HEADERS | END_STREAM, stream, self._block(_TAIL))
+
+    def _block(self, fields: tuple[tuple[str, str], ...]) -> bytes:
+        if self._lasting:
+            return self._lasting[fields]
+        block = self._encoder.encode(fields)
+        self._said.add(fields)
+        if len(self._said) > 1:
+            self._lasting = {each: self._encoder.encode(each) for each in self._said}
+        return block
 
 
 def bulk() -> bytes:

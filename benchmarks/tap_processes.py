@@ -3,6 +3,7 @@
 upstream                    a NativeLink without a think time; prints the ports of Execution and WorkerApi
 splice EXECUTION WORKERS    the named peer: an asyncio splice on uvloop that decodes nothing, before those ports; prints its own
 client EXECUTION WORKERS    does what lines of JSON on stdin say (`_Player`), answers each with one on stdout
+grpc                        an upstream for Execution alone that speaks gRPC by the library
 watch SOCKET                subscribes to introspection; at each line on stdin prints what it saw since the last
 """
 
@@ -22,6 +23,7 @@ import grpc.aio
 import uvloop
 
 from benchmarks import tap_clients as play
+from benchmarks import tap_grpc
 from benchmarks.tap_upstream import ExecutionSide, Scheduler, WorkerSide
 from gateway.pb import introspection_pb2 as pb
 from gateway.pb.introspection_pb2_grpc import IntrospectionStub
@@ -98,6 +100,7 @@ class _Player:
         self._clients: list[play.Client] = []
         self._alive: list[play.Worker] = []
         self._bulk: play.Bulk | None = None
+        self._grpc: tap_grpc.Calls | None = None
         self._keeping: asyncio.Task[None] | None = None
 
     async def connect(self, clients: int, workers: int, runs_s: float = 0.0) -> int:
@@ -123,6 +126,11 @@ class _Player:
         client.took.clear()
         await client.sequence(count)
         return client.took
+
+    async def by_grpc(self, first: int, count: int) -> list[int]:
+        """As `sequence`, by the library."""
+        self._grpc = self._grpc or tap_grpc.Calls(self._execution)
+        return self._grpc.sequence(first, count)
 
     async def at_rate(self, rate: float, count: int) -> float:
         """Plays them at a rate over all connections: the seconds it took."""
@@ -202,5 +210,6 @@ if __name__ == "__main__":
         "splice": _splice,
         "client": _client,
         "watch": _watch,
+        "grpc": tap_grpc.serve,
     }
     uvloop.run(roles[sys.argv[1]](*sys.argv[2:]))

@@ -43,7 +43,7 @@ class Side(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The first bytes."""
         self.transport = cast("asyncio.Transport", transport)
-        self.transport.write(messages.OPENING + messages.SETTINGS_ACK)
+        self.transport.write(messages.OPENING)
 
     def data_received(self, data: bytes) -> None:
         """Frames, or bytes to forward."""
