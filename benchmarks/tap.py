@@ -228,7 +228,7 @@ def _flood(stack: ExitStack, directory: Path, chosen: argparse.Namespace, verdic
     seen = watch.ask("seen")
     print(f"{count} actions in {took:.1f} s; seen {len(seen['delays'])}, completed {seen['completed']}")
     verdicts.values(cores, "cores")
-    lost = count - len(seen["delays"]) + count - min(count, seen["completed"]) + seen["missed"] + seen["blind"] + seen["gaps"]
+    lost = abs(count - len(seen["delays"])) + abs(count - seen["completed"]) + seen["missed"] + seen["blind"] + seen["gaps"]
     verdicts.below("flood, dropped (operations, records, connections, gaps)", [lost], floor=0)
     delays = [delay * 1e3 for delay in seen["delays"]] or [float("inf")]
     print(f"request at the tap to a subscriber: median {statistics.median(delays):.1f} ms, longest {max(delays):.1f} ms")

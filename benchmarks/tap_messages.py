@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import struct
-import time
 from collections.abc import Iterator
 
 from hpack import Encoder
@@ -29,6 +28,8 @@ BULK_BYTES = 256 * 1024
 _WINDOW = 2**30
 
 _HASH = f"{0:064x}"
+#: When everything was queued, run and finished: one moment, for workers and scheduler have to agree on it.
+_MOMENT_S = 1_760_000_000
 CLIENT_ID = "00000000-0000-4000-8000-{:012x}"
 SCHEDULER_ID = "5c8ed01e-0000-4000-8000-{:012x}"
 _EXECUTE = "/build.bazel.remote.execution.v2.Execution/Execute"
@@ -104,10 +105,9 @@ def _response() -> reapi.ExecuteResponse:
     result.stderr_digest.CopyFrom(_digest(98))
     metadata = result.execution_metadata
     metadata.worker = "worker-1"
-    now = int(time.time())
     for name in ("queued", "worker_start", "input_fetch_start", "input_fetch_completed", "execution_start", "execution_completed"):
-        getattr(metadata, f"{name}_timestamp").seconds = now
-    metadata.worker_completed_timestamp.seconds = now
+        getattr(metadata, f"{name}_timestamp").seconds = _MOMENT_S
+    metadata.worker_completed_timestamp.seconds = _MOMENT_S
     return response
 
 
@@ -132,8 +132,7 @@ def updates(stream: int, number: int) -> list[bytes]:
 
 def _start() -> bytes:
     start = api.StartExecute(execute_request=_request(), operation_id=SCHEDULER_ID.format(0), worker_id="worker-000000")
-    # Of the same length in every process.
-    start.queued_timestamp.seconds, start.queued_timestamp.nanos = int(time.time()), 123_456_789
+    start.queued_timestamp.seconds = _MOMENT_S
     start.platform.properties.add(name="OSFamily", value="linux")
     start.platform.properties.add(name="cpu_count", value="1")
     return frame(DATA, 0, 1, grpc(api.UpdateForWorker(start_action=start).SerializeToString()))

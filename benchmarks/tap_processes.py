@@ -161,6 +161,7 @@ class _Watcher:
 
     def __init__(self) -> None:
         self._known: set[int] = set()
+        self._over: set[int] = set()
         self._delays: list[float] = []
         self._missed = 0
         self._completed = 0
@@ -171,7 +172,8 @@ class _Watcher:
         """An operation's first appearance: now, less when the tap was given its request's bytes."""
         now = time.time()
         for operation in batch.operations:
-            if operation.stage == pb.STAGE_COMPLETED:
+            if operation.stage == pb.STAGE_COMPLETED and operation.arrival not in self._over:
+                self._over.add(operation.arrival)
                 self._completed += 1
             if operation.arrival not in self._known:
                 self._known.add(operation.arrival)
