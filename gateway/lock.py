@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gateway.errors import StartError
@@ -16,7 +16,7 @@ from gateway.errors import StartError
 
 @contextmanager
 def exclusive_lock(path: Path, setting: str) -> Iterator[None]:
-    """Hold the lock; the file says which process holds it.
+    """Hold the lock; the file says which process holds it, where that can be written.
 
     Args:
         path: of the file; its directory exists.
@@ -37,8 +37,10 @@ def exclusive_lock(path: Path, setting: str) -> Iterator[None]:
             raise StartError(
                 f"{setting}: {path.parent}: in use by another gateway (pid {holder}, {path.name}): stop that one, or choose another"
             ) from error
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+        # For people alone: a disk that is full keeps no role from starting.
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
         yield
     finally:
         os.close(descriptor)

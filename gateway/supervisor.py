@@ -23,6 +23,7 @@ from pathlib import Path
 from gateway.config.resolved import to_json
 from gateway.config.state_directory import prepare_state_dir
 from gateway.config.types import Config
+from gateway.errors import StartError
 from gateway.lock import exclusive_lock
 
 #: Roles in the order of their start; they are stopped in the opposite one, so that each ends before what it reads from.
@@ -66,7 +67,7 @@ class Supervisor:
         """Start every role, keep them, and end them within `config.stop_timeout_s` after `stop` is set.
 
         Raises:
-            StartError: another gateway uses state_dir, or a port is in use. Nothing was started.
+            StartError: another gateway uses state_dir, nothing can be written there, or a port is in use. Nothing was started.
         """
         prepare_state_dir(self._config.state_dir)
         with exclusive_lock(self._config.state_dir / "lock", "gateway.state_dir"), _listening(self._config) as listeners:
@@ -196,11 +197,17 @@ def _close_later(stack: contextlib.ExitStack, listeners: Iterable[socket.socket]
 
 
 def _write_privately(file: Path, text: str) -> None:
-    """Whole or not at all, and for this user only."""
+    """Whole or not at all, and for this user only.
+
+    Raises:
+        StartError: it cannot be written, as where the disk is full.
+    """
     draft = file.with_suffix(".new")
-    with contextlib.suppress(FileNotFoundError):
-        draft.unlink()
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as opened:  # noqa: PTH123 # a descriptor has no path
-        opened.write(text)
-    draft.replace(file)
+    try:
+        draft.unlink(missing_ok=True)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as opened:  # noqa: PTH123 # a descriptor has no path
+            opened.write(text)
+        draft.replace(file)
+    except OSError as error:
+        raise StartError(f"gateway.state_dir: cannot write {file}: {error.strerror}") from error
