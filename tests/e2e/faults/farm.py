@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from gateway.simulation import Execution, Job, Run, SimulatedClient, SimulatedWorker, Simulation
 from gateway.simulation.load import Load, workers
@@ -23,11 +23,14 @@ class Farm:
 
     def __init__(self, simulation: Simulation, fleet: list[SimulatedWorker], clients: list[SimulatedClient], seed: int) -> None:
         self.simulation = simulation
-        self._fleet = fleet
+        #: Its workers, which may be stopped and started.
+        self.fleet = fleet
         self._clients = clients
         self._chance = random.Random(seed)
         self._gate = simulation.playbook.gate(_GATE)
         self._flows = asyncio.Event()
+        #: What no worker of it can take.
+        self.waiting: Execution | None = None
         #: Execute calls so far.
         self.calls = 0
         #: How those ended that had no response.
@@ -43,11 +46,21 @@ class Farm:
         self._flows.clear()
         self._gate.clear()
 
+    async def finish(self) -> None:
+        """Nobody asks for anything more; wait until everything has ended that can."""
+        self._flows.clear()
+        # Builds that are about to ask have done so by then.
+        await asyncio.sleep(2 * _EVERY_S)
+        if self.waiting is not None:
+            self.waiting.cancel()
+        for client in self._clients:
+            await client.followed()
+
     def lost_workers(self) -> list[str]:
         """Workers whose one stream did not last."""
         return [
             f"{worker.id} registered {worker.registrations} times, {worker.failures} failures: {worker.last_error}"
-            for worker in self._fleet
+            for worker in self.fleet
             if (worker.registrations, worker.failures) != (1, 0)
         ]
 
@@ -70,7 +83,7 @@ class Farm:
 
     def _job(self) -> Job:
         chance = self._chance
-        # Now and then the same again. Whose request came first then, on several connections, only the scheduler knows: all are alike.
+        # Now and then the same again, all alike: whose came first, on several connections, only the scheduler knows.
         is_new = chance.random() < 0.9
         return Job(
             arguments=("build", str(self.calls) if is_new else "again"),
@@ -90,15 +103,21 @@ class Farm:
 @asynccontextmanager
 async def farm(simulation: Simulation, execution_via: str, workers_via: str, *, size: int, seed: int) -> AsyncIterator[Farm]:
     """`size` registered workers and some clients behind taps. Nothing is asked for before `flow`."""
-    async with workers(Load(workers=size), workers_via, simulation.playbook) as fleet:
+    async with AsyncExitStack() as stack:
+        fleet = await stack.enter_async_context(workers(Load(workers=size), workers_via, simulation.playbook))
         await asyncio.gather(*(worker.registered() for worker in fleet))
-        clients = [await simulation.add_client(via=execution_via, instance_name=f"main{number % 2}") for number in range(_CLIENTS)]
+        clients = [
+            SimulatedClient(execution_via, simulation.execution_address, simulation.playbook, instance_name=f"main{number % 2}")
+            for number in range(_CLIENTS)
+        ]
+        for client in clients:
+            await stack.enter_async_context(client)
         running = Farm(simulation, fleet, clients, seed)
         async with asyncio.TaskGroup() as group:
             building = [group.create_task(running.build(client), name="build") for client in clients]
             # Never to be placed: something waits all the time.
-            waiting = await clients[0].submit(UNPLACEABLE)
+            running.waiting = await clients[0].submit(UNPLACEABLE)
             yield running
-            waiting.cancel()
+            running.waiting.cancel()
             for task in building:
                 task.cancel()

@@ -3,10 +3,15 @@ and what is shown afterwards is what an undisturbed observer shows, and what the
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 import pytest
+import uvloop
 
 from tests.e2e.faults import gap
-from tests.e2e.faults.play import RING_BYTES, Outcome
+from tests.e2e.faults.bed import Sizes
+from tests.e2e.faults.play import RING_BYTES, Outcome, play
 
 #: What the tap's memory may grow by: its ring fills, and allocators keep some. All that went by is far more.
 _GROWTH_KIB = (RING_BYTES + 8 * 1024 * 1024) // 1024
@@ -33,12 +38,15 @@ def test_the_taps_memory_is_bounded_whoever_does_not_read(played: Outcome) -> No
     assert after - before <= _GROWTH_KIB
 
 
-@pytest.mark.parametrize("name", ["calm", "stopped", "slow", "restarted", "clock", "run"])
+_OBSERVERS = ("calm", "stopped", "slow", "restarted", "clock", "run")
+
+
+@pytest.mark.parametrize("name", _OBSERVERS)
 def test_each_observer_shows_what_the_scheduler_knows(name: str, played: Outcome) -> None:
     assert played.unlike_scheduler[name] == []
 
 
-@pytest.mark.parametrize("name", ["stopped", "slow", "restarted", "clock", "run"])
+@pytest.mark.parametrize("name", _OBSERVERS[1:])
 def test_each_observer_shows_what_the_undisturbed_one_does(name: str, played: Outcome) -> None:
     assert played.unlike_calm[name] == []
 
@@ -63,3 +71,20 @@ def test_a_state_dir_that_is_read_only_for_a_while_is_nobodys_end(played: Outcom
         pytest.skip("this user may not mount")
     ends = [line for line in played.log if "starting it again" in line]
     assert len(ends) == 2, "serve and observe were killed, once each"
+
+
+@pytest.mark.long
+@pytest.mark.timeout(0)
+def test_all_this_holds_for_half_a_minute_and_fifty_restarts(tmp_path: Path, long_budget_s: float) -> None:
+    long_s = min(30.0, long_budget_s)
+    sizes = Sizes(stopped_s=long_s, slow_s=long_s, restarts=round(50 * long_s / 30))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        outcome = runner.run(play(tmp_path, sizes))
+    test_no_call_fails_and_no_worker_loses_its_stream(outcome)
+    test_every_byte_arrives_as_it_was_sent(outcome)
+    test_the_taps_memory_is_bounded_whoever_does_not_read(outcome)
+    for name in _OBSERVERS:
+        test_each_observer_shows_what_the_scheduler_knows(name, outcome)
+        test_each_observer_shows_what_the_undisturbed_one_does(name, outcome)
+    test_http_comes_back_after_serve_was_killed_and_goes_on_without_observe(outcome)
+    test_a_clock_that_is_set_back_moves_no_uptime_and_no_health(outcome)
