@@ -16,7 +16,7 @@ import socket
 import sys
 import time
 from asyncio.subprocess import DEVNULL, Process, create_subprocess_exec
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +59,9 @@ PACES: Mapping[str, Pace] = {
 class Supervisor:
     """Runs the whole gateway once."""
 
-    def __init__(self, config: Config, log_level: str) -> None:
+    def __init__(self, config: Config, log_level: str, tap_arguments: Sequence[str] = ()) -> None:
+        """`tap_arguments` go to the tap besides what every role gets."""
+        self._tap_arguments = tap_arguments
         self._config = config
         self._log_level = log_level
 
@@ -84,7 +86,7 @@ class Supervisor:
     def _command(self, name: str, running: Path) -> list[str]:
         # -P: the directory in which somebody starts the gateway has no say in what `gateway` is.
         command = [sys.executable, "-P", "-m", "gateway.cli", name, f"--config={running}", f"--log-level={self._log_level}"]
-        return [*command, f"--supervisor={os.getpid()}"]
+        return [*command, f"--supervisor={os.getpid()}", *(self._tap_arguments if name == "tap" else ())]
 
     async def _end(self, roles: Mapping[str, Role], keeping: Mapping[str, asyncio.Task[None]]) -> None:
         started = time.monotonic()

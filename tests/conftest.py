@@ -1,8 +1,13 @@
-"""Options of the whole suite."""
+"""What holds for every test, and the options of the whole suite."""
 
 from __future__ import annotations
 
+import os
+
 import pytest
+
+# Before anything imports grpc: observe forks, also where it runs within a test (see gateway.cli.roles).
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -28,15 +28,28 @@ def test_the_version_and_every_command_are_told(capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit):
         main(["--help"])
     told = capsys.readouterr().out
-    assert all(f"    {each}" in told for each in ("run", "tap", "observe", "serve", "check-config", "demo"))
+    assert all(f"    {each}" in told for each in ("run", "tap", "observe", "serve", "inspect", "check-config", "demo"))
 
 
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("run", {"--config", "--nativelink-config", "--http", "--log-level"}),
-        ("tap", {"--config", "--nativelink-config", "--http", "--log-level", "--listener", "--supervisor"}),
-        ("observe", {"--config", "--nativelink-config", "--http", "--log-level", "--supervisor"}),
+        ("run", {"--config", "--nativelink-config", "--http", "--log-level", "--record", "--record-bytes"}),
+        (
+            "tap",
+            {
+                "--config",
+                "--nativelink-config",
+                "--http",
+                "--log-level",
+                "--listener",
+                "--supervisor",
+                "--record",
+                "--record-bytes",
+            },
+        ),
+        ("observe", {"--config", "--nativelink-config", "--http", "--log-level", "--supervisor", "--replay", "--speed"}),
+        ("inspect", {"--json", "--full", "--redact", "--key", "--keep-numbers"}),
         ("serve", {"--config", "--nativelink-config", "--http", "--log-level", "--listener", "--supervisor"}),
         ("check-config", {"--config", "--nativelink-config", "--http", "--log-level"}),
         ("demo", {"--http", "--log-level", "--rate", "--workers", "--operations", "--seed"}),
@@ -51,7 +64,18 @@ def test_help_tells_every_option(name: str, options: set[str], capsys: pytest.Ca
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["walk"], ["run", "--confi", "x"], ["tap", "--listener", "x"], ["tap", "--listener", "x=999999"]]
+    "arguments",
+    [
+        [],
+        ["walk"],
+        ["run", "--confi", "x"],
+        ["tap", "--listener", "x"],
+        ["tap", "--listener", "x=999999"],
+        ["observe", "--replay", "x", "--speed", "0"],
+        ["observe", "--speed", "fast"],
+        ["tap", "--record-bytes", "5"],
+        ["inspect"],
+    ],
 )
 def test_a_mistake_in_the_arguments_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gateway import __version__
+from gateway.cli.inspection import add_arguments as add_inspection
+from gateway.cli.recording import DEFAULT_BYTES, LEAST_BYTES
 from gateway.logs import LEVELS
 
 _ABOUT = """\
@@ -33,6 +35,7 @@ _COMMANDS = {
     "tap": "one role: forward NativeLink's traffic and publish what is read along the way",
     "observe": "one role: follow the tap's records, keep the model, answer the introspection service",
     "serve": "one role: answer HTTP from the introspection service",
+    "inspect": "print what is in a recording, or write one that may be shown to others",
     "check-config": "print the resolved configuration, or every mistake in it, and exit",
     "demo": "a simulated NativeLink with workers and builds behind the whole gateway, to try it out",
 }
@@ -51,6 +54,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
     for name, what in _COMMANDS.items():
         command = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.", allow_abbrev=False)
+        if name == "inspect":
+            add_inspection(command)
+            continue
         _add_options(command, name)
         if name == "demo" and name in arguments:
             # Its options live with the simulation, which is too large to be imported by every command.
@@ -71,6 +77,24 @@ def _add_options(command: argparse.ArgumentParser, name: str) -> None:
         )
     command.add_argument("--http", metavar="HOST:PORT", help="answer HTTP here, whatever the file says")
     command.add_argument("--log-level", choices=LEVELS, default="info", help="what is logged to stderr (default: %(default)s)")
+    if name in {"tap", "run"}:
+        command.add_argument("--record", type=Path, metavar="FILE", help="record everything that is read along the way")
+        command.add_argument(
+            "--record-bytes",
+            type=_record_bytes,
+            default=DEFAULT_BYTES,
+            metavar="N",
+            help="how large a recording gets, older parts FILE.1 … included (default: %(default)s)",
+        )
+    if name == "observe":
+        command.add_argument("--replay", type=Path, metavar="FILE", help="play a recording instead of following the taps")
+        command.add_argument(
+            "--speed",
+            type=_speed,
+            default=1.0,
+            metavar="N",
+            help="of a replay, times the recording's; max: as fast as it goes",
+        )
     if name in {"tap", "serve"}:
         command.add_argument(
             "--listener",
@@ -89,6 +113,24 @@ def _listener(text: str) -> tuple[str, int]:
     if not name or not descriptor.isdecimal() or not _is_open(int(descriptor)):
         raise argparse.ArgumentTypeError(f"{text}: NAME=DESCRIPTOR of an open socket")
     return name, int(descriptor)
+
+
+def _speed(text: str) -> float:
+    if text == "max":
+        return 0.0
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0.0 < speed <= 1_000_000.0:
+        raise argparse.ArgumentTypeError(f"{text}: a number over 0, or max")
+    return speed
+
+
+def _record_bytes(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or len(text) > 18 or int(text) < LEAST_BYTES:
+        raise argparse.ArgumentTypeError(f"{text}: a number of bytes, {LEAST_BYTES} or more")
+    return int(text)
 
 
 def _is_open(descriptor: int) -> bool:

@@ -11,7 +11,9 @@ import sys
 from collections.abc import Sequence
 
 from gateway.cli.arguments import parse
+from gateway.cli.inspection import inspect
 from gateway.cli.process import DEFECT, die_with, raise_descriptor_limit, run_until_stopped
+from gateway.cli.recording import RecordTo
 from gateway.config.load import load_config
 from gateway.config.resolved import to_json
 from gateway.config.types import Config
@@ -30,6 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "check-config":
             sys.stdout.write(to_json(_load(options)))
             sys.stdout.flush()
+            return 0
+        if options.command == "inspect":
+            inspect(options)
             return 0
         return _work(options)
     except GatewayError as error:
@@ -53,11 +58,15 @@ def _work(options: argparse.Namespace) -> int:
         if config is None:
             _demo(options)
         elif options.command == "run":
-            _run(config, options.log_level)
-        else:
-            from gateway.cli.roles import run_role  # noqa: PLC0415 # pulls in uvloop, which the other commands do without
+            _run(config, options.log_level, _record_to(options))
+        elif getattr(options, "replay", None) is not None:
+            from gateway.cli.roles import run_replay  # noqa: PLC0415 # pulls in uvloop, which the other commands do without
 
-            run_role(options.command, config, dict(getattr(options, "listener", ())))
+            run_replay(config, options.replay, options.speed)
+        else:
+            from gateway.cli.roles import run_role  # noqa: PLC0415 # as above
+
+            run_role(options.command, config, dict(getattr(options, "listener", ())), _record_to(options))
     except GatewayError:
         raise
     except Exception:
@@ -68,11 +77,21 @@ def _work(options: argparse.Namespace) -> int:
     return 0
 
 
-def _run(config: Config, log_level: str) -> None:
+def _record_to(options: argparse.Namespace) -> RecordTo | None:
+    if getattr(options, "record", None) is None:
+        return None
+    # The roles run in another directory.
+    to = RecordTo(options.record.absolute(), options.record_bytes)
+    to.check()
+    return to
+
+
+def _run(config: Config, log_level: str, record_to: RecordTo | None) -> None:
     from gateway.supervisor import Supervisor  # noqa: PLC0415 # only here and in the demo
 
     async def work(stop: asyncio.Event) -> None:
-        await Supervisor(config, log_level).run(stop)
+        more = () if record_to is None else (f"--record={record_to.file}", f"--record-bytes={record_to.limit_bytes}")
+        await Supervisor(config, log_level, tap_arguments=more).run(stop)
 
     run_until_stopped(work, stop_timeout_s=config.stop_timeout_s)
 

@@ -6,25 +6,29 @@ Each role is imported only where it runs: a tap has no grpc and no aiohttp in it
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 import uvloop
 
 from gateway.cli.process import run_until_stopped
+from gateway.cli.recording import RecordTo, recording
 from gateway.config.state_directory import prepare_state_dir
 from gateway.config.types import Config
 from gateway.errors import StartError
 from gateway.lock import exclusive_lock
 
 
-def run_role(role: str, config: Config, inherited: Mapping[str, int]) -> None:
+def run_role(role: str, config: Config, inherited: Mapping[str, int], record_to: RecordTo | None = None) -> None:
     """Run `tap`, `observe` or `serve`.
 
     Args:
         role: which.
         config: the resolved configuration.
+        record_to: where a tap's recording goes; None: nowhere.
         inherited: descriptors of listening sockets by tap name; of `serve` one by any name. Empty: the role opens its own.
 
     Raises:
@@ -33,10 +37,44 @@ def run_role(role: str, config: Config, inherited: Mapping[str, int]) -> None:
     listeners = {name: _inherit(name, descriptor) for name, descriptor in inherited.items()}
     with _alone(role, config):
         work = _WORK[role](config, listeners)
+        if role == "tap":
+            work = _recorded(work, config, record_to)
         run_until_stopped(work, stop_timeout_s=config.stop_timeout_s, loop_factory=uvloop.new_event_loop)
 
 
+def run_replay(config: Config, file: Path, speed: float) -> None:
+    """Run `observe` on a recording.
+
+    Args:
+        config: the resolved configuration.
+        file: of the recording.
+        speed: times that of the recording; 0: as fast as it goes.
+
+    Raises:
+        StartError: something is in the way, or it is no recording.
+    """
+    from gateway.observe import replaying  # noqa: PLC0415
+    from gateway.observe.recording.files import RecordingFiles  # noqa: PLC0415
+    from gateway.observe.recording.replay import Replay  # noqa: PLC0415
+
+    replay = Replay(RecordingFiles(file, "--replay"), speed)
+    with _alone("observe", config):
+        run_until_stopped(
+            lambda stop: replaying.run(config, replay, stop),
+            stop_timeout_s=config.stop_timeout_s,
+            loop_factory=uvloop.new_event_loop,
+        )
+
+
 _Work = Callable[[asyncio.Event], Awaitable[None]]
+
+
+def _recorded(work: _Work, config: Config, record_to: RecordTo | None) -> _Work:
+    async def recorded(stop: asyncio.Event) -> None:
+        async with recording(config.record_sockets[0], record_to):
+            await work(stop)
+
+    return recorded
 
 
 def _tap(config: Config, listeners: dict[str, socket.socket]) -> _Work:
@@ -49,6 +87,9 @@ def _tap(config: Config, listeners: dict[str, socket.socket]) -> _Work:
 
 
 def _observe(config: Config, listeners: dict[str, socket.socket]) -> _Work:
+    # It forks for checkpoints, and the copy has nothing to do with grpc, whose handlers would start threads in it that abort.
+    # grpc reads this when it is imported.
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
     from gateway.observe import role  # noqa: PLC0415
 
     del listeners

@@ -27,6 +27,8 @@ _SKEW_NS = NS_PER_S // 4
 class Correlation:
     """Told of every half that comes or changes; gives each its row, and drops rows that are joined with others."""
 
+    __slots__ = ("_register",)
+
     def __init__(self, register: Register) -> None:
         self._register = register
 

@@ -52,6 +52,8 @@ class _Stream:
 class Followers:
     """Every open stream of clients. Bounded by what is open."""
 
+    __slots__ = ("_correlation", "_halves", "_register", "_streams", "_workforce")
+
     def __init__(self, register: Register, correlation: Correlation, workforce: Workforce) -> None:
         self._register = register
         self._correlation = correlation

@@ -25,6 +25,8 @@ _SWEEP_NS = 10 * NS_PER_S
 class Gaps:
     """Where sight was lost."""
 
+    __slots__ = ("_blind", "_followers", "_open", "_register", "_timers", "_workforce", "records_missed")
+
     def __init__(self, register: Register, workforce: Workforce, followers: Followers) -> None:
         self._register = register
         self._workforce = workforce

@@ -87,6 +87,8 @@ class Pool:
 class Pools:
     """The pools of all keys."""
 
+    __slots__ = ("_pools",)
+
     def __init__(self) -> None:
         self._pools: dict[ActionKey, Pool] = {}
 

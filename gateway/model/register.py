@@ -29,6 +29,34 @@ SETTLING_NS = 5 * NS_PER_S
 class Register:
     """Shared by the parts of the model. `now` and `event` are set by the model before each event."""
 
+    __slots__ = (
+        "_arrivals",
+        "_changes",
+        "_counted_stages",
+        "_counted_workers",
+        "_numbers",
+        "_touched_rows",
+        "_touched_workers",
+        "accepting",
+        "anomalies",
+        "anomaly_counts",
+        "by_client_id",
+        "by_name",
+        "by_operation_id",
+        "draining",
+        "event",
+        "now",
+        "operations",
+        "paused",
+        "pools",
+        "retention",
+        "settings",
+        "stages",
+        "stories",
+        "timers",
+        "workers",
+    )
+
     def __init__(self, settings: ModelSettings) -> None:
         self.settings = settings
         #: Unix nanoseconds, never decreasing; 0: nothing was observed.
@@ -63,6 +91,13 @@ class Register:
         self._arrivals = 0
         self._numbers = 0
         self._changes: list[Change] = []
+
+    def configure(self, settings: ModelSettings) -> None:
+        """Go on under these settings."""
+        self.settings = settings
+        self.retention.configure(settings.completed_s, settings.completed_max)
+        self.stories.configure(settings.story_max)
+        self.anomalies = deque(self.anomalies, settings.anomalies_max)
 
     # --- telling ------------------------------------------------------------------------------------------------------
 

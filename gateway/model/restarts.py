@@ -35,8 +35,10 @@ class Verdict(Enum):
 class RestartWatch:
     """Collects evidence; every method that adds some returns what it comes to."""
 
+    __slots__ = ("_answered", "_client_ended_at", "_ended_at", "_is_down", "_refused_at", "_sent_away", "_timeout_ns")
+
     def __init__(self, worker_timeout_s: int) -> None:
-        self._timeout_ns = worker_timeout_s * NS_PER_S
+        self.configure(worker_timeout_s)
         #: Open connections on which the scheduler answered a tapped call -> whether a client's.
         self._answered: dict[ConnectionId, bool] = {}
         #: When the scheduler's side last ended one of them, and one of a client; None: not since the last sign of life.
@@ -47,6 +49,10 @@ class RestartWatch:
         self._sent_away: deque[tuple[int, bool]] = deque(maxlen=_REMEMBERED)
         #: A restart was seen, and nothing answered on a new connection since.
         self._is_down = False
+
+    def configure(self, worker_timeout_s: int) -> None:
+        """From now on."""
+        self._timeout_ns = worker_timeout_s * NS_PER_S
 
     def answered(self, connection: ConnectionId, *, is_client: bool) -> None:
         """The scheduler said something on a connection: a sign of life if it is the first there."""

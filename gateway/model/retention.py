@@ -10,11 +10,17 @@ NS_PER_S = 1_000_000_000
 class Retention:
     """The completed operations, in the order in which they finished."""
 
+    __slots__ = ("_finished", "_kept_ns", "_limit")
+
     def __init__(self, completed_s: int, completed_max: int) -> None:
-        self._kept_ns = completed_s * NS_PER_S
-        self._limit = completed_max
+        self.configure(completed_s, completed_max)
         #: (finished_at, arrival); finished_at never decreases. One whose result turned out to be another's stays until its time.
         self._finished: deque[tuple[int, int]] = deque()
+
+    def configure(self, completed_s: int, completed_max: int) -> None:
+        """From now on."""
+        self._kept_ns = completed_s * NS_PER_S
+        self._limit = completed_max
 
     def completed(self, finished_at: int, arrival: int) -> None:
         """An operation finished, now."""

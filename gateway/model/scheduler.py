@@ -2,7 +2,7 @@
 
 `apply` and `advance` are the only ways to change it. `apply` takes any event, whatever it claims: what contradicts the lifecycle
 becomes an anomaly, and the model goes on with what was seen. Time is that of the events and never goes backwards. The same events
-give the same state, and the whole of it can be pickled between two events.
+give the same state. Between two events the whole of it can be pickled; whoever loads it says under which settings it goes on.
 """
 
 from __future__ import annotations
@@ -31,8 +31,20 @@ from gateway.model.workforce import Workforce
 class SchedulerModel:
     """One scheduler, as far as its clients' and workers' streams show it."""
 
+    #: All but the handlers is the state.
+    __slots__ = (
+        "_correlation",
+        "_followers",
+        "_gaps",
+        "_handlers",
+        "_register",
+        "_restarts",
+        "_workforce",
+        "observed_since",
+        "up_since",
+    )
+
     def __init__(self, settings: ModelSettings) -> None:
-        self._settings = settings
         self._register = Register(settings)
         self._correlation = Correlation(self._register)
         self._workforce = Workforce(self._register, self._correlation)
@@ -44,7 +56,10 @@ class SchedulerModel:
         #: Later of first observation and last restart seen, Unix nanoseconds.
         self.up_since: int | None = None
         #: An event that is not here, such as ConnectionOpened, says nothing but the time.
-        self._handlers: dict[type[Event], Callable[[Any], object]] = {
+        self._handlers = self._handling()
+
+    def _handling(self) -> dict[type[Event], Callable[[Any], object]]:
+        return {
             events.ExecuteRequested: self._followers.execute_requested,
             events.WaitRequested: self._followers.wait_requested,
             events.OperationUpdated: self._operation_updated,
@@ -70,6 +85,14 @@ class SchedulerModel:
             events.RunEnded: self._run_ended,
         }
 
+    def __getstate__(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in self.__slots__ if name != "_handlers"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+        self._handlers = self._handling()
+
     # --- the way in ---------------------------------------------------------------------------------------------------
 
     def apply(self, event: Event) -> list[Change]:
@@ -85,7 +108,19 @@ class SchedulerModel:
         self._move_to(at)
         return self._register.flush()
 
+    def configure(self, settings: ModelSettings) -> list[Change]:
+        """Go on under these settings; deadlines that are set already pass as they were set."""
+        self._register.configure(settings)
+        self._restarts.configure(settings.worker_timeout_s)
+        self._register.expire()
+        return self._register.flush()
+
     # --- what a reader may ask ----------------------------------------------------------------------------------------
+
+    @property
+    def settings(self) -> ModelSettings:
+        """Those under which it goes on."""
+        return self._register.settings
 
     @property
     def now(self) -> int:
@@ -158,14 +193,14 @@ class SchedulerModel:
 
     def counts(self) -> Counts:
         """As of the last event."""
-        register, sees_workers = self._register, self._settings.sees_workers
+        register, sees_workers = self._register, self.settings.sees_workers
         return Counts(
             workers=len(register.workers) if sees_workers else None,
             workers_accepting=register.accepting if sees_workers else None,
             workers_paused=register.paused if sees_workers else None,
             workers_draining=register.draining if sees_workers else None,
             operations=len(register.operations),
-            queued=register.stages[Stage.QUEUED] if self._settings.sees_clients else None,
+            queued=register.stages[Stage.QUEUED] if self.settings.sees_clients else None,
             executing=register.stages[Stage.EXECUTING],
             completed=register.stages[Stage.COMPLETED],
         )
@@ -255,7 +290,7 @@ class SchedulerModel:
         if verdict is Verdict.NOTHING:
             return
         register = self._register
-        if not self._settings.keeps_operations:
+        if not self.settings.keeps_operations:
             for row in list(register.operations.values()):
                 if row.is_over and not self._ended_by_restart(row):
                     self._correlation.seal(row)

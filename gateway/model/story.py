@@ -11,10 +11,17 @@ from gateway.model.records import StoryLine
 class Stories:
     """One log for each listed entity, by arrival number."""
 
+    __slots__ = ("_limit", "_lines")
+
     def __init__(self, limit: int) -> None:
         #: Lines kept for one entity; over it the oldest goes.
         self._limit = limit
         self._lines: dict[int, deque[StoryLine]] = {}
+
+    def configure(self, limit: int) -> None:
+        """Lines kept for one entity from now on."""
+        self._limit = limit
+        self._lines = {arrival: deque(lines, limit) for arrival, lines in self._lines.items()}
 
     def tell(self, arrival: int, at: int, text: str) -> None:
         """Adds a line; `at` in Unix nanoseconds."""

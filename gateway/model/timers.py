@@ -27,6 +27,8 @@ class Due(IntEnum):
 class Timers:
     """Set with a time in Unix nanoseconds, taken in order of time."""
 
+    __slots__ = ("_heap",)
+
     def __init__(self) -> None:
         self._heap: list[tuple[int, Due, int]] = []
 

@@ -35,6 +35,8 @@ _DIGITS = 20
 class Workforce:
     """The workers' side of the model."""
 
+    __slots__ = ("_correlation", "_leavers", "_register", "_removed", "by_stream", "refused")
+
     def __init__(self, register: Register, correlation: Correlation) -> None:
         self._register = register
         self._correlation = correlation

@@ -26,6 +26,8 @@ _LATE_NS = 1_000_000_000
 class Cacheability:
     """Latest word of a client per instance and digest. One for all taps: clients and workers may come by different ones."""
 
+    __slots__ = ("_assumed", "_limit", "_said")
+
     def __init__(self, limit: int = _LIMIT) -> None:
         self._limit = limit
         self._said: OrderedDict[tuple[str, Digest], bool] = OrderedDict()

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from google.protobuf.message import DecodeError
 
-from gateway.config.types import Carries, Config
+from gateway.config.types import Carries
 from gateway.model.events import (
     ConnectionClosed,
     ConnectionOpened,
@@ -30,6 +30,7 @@ from gateway.model.identity import ConnectionId, StreamId
 from gateway.observe import decoding, execution, worker_api
 from gateway.observe.cacheability import Cacheability
 from gateway.observe.calls import Call, Origin
+from gateway.observe.schedulers import Schedulers
 from gateway.observe.taps import ListenerState, TapRun
 from gateway.pb import tap_pb2
 
@@ -58,10 +59,11 @@ class _Connection:
 class Conversations:
     """The connections and calls of one run that are open."""
 
-    def __init__(self, run: TapRun, config: Config, cacheability: Cacheability, foreign: Counter[str]) -> None:
+    __slots__ = ("_cacheability", "_connections", "_foreign", "_listed", "_schedulers", "run")
+
+    def __init__(self, run: TapRun, schedulers: Schedulers, cacheability: Cacheability, foreign: Counter[str]) -> None:
         self.run = run
-        self._scheduler = config.scheduler_name
-        self._instances = config.instances
+        self._schedulers = schedulers
         self._cacheability = cacheability
         self._foreign = foreign
         self._connections: dict[int, _Connection] = {}
@@ -76,7 +78,7 @@ class Conversations:
         listener = run.listeners.get(opened.listener)
         if listener is None:
             listener = run.listeners[opened.listener] = ListenerState(opened.listener, "", "", ())
-        foreign = listener.scheduler if listener.scheduler not in {"", self._scheduler} else ""
+        foreign = listener.scheduler if listener.scheduler not in {"", self._schedulers.shown} else ""
         connection = _Connection(ConnectionId(run.id, number), listener, opened.peer, foreign, at)
         self._connections[number] = connection
         return [] if foreign else [ConnectionOpened(at, connection.id, listener.name)]
@@ -139,7 +141,7 @@ class Conversations:
         if match is None or not 200 <= admin.status < 300:
             return []
         scheduler = unquote(match[1])
-        if scheduler != self._scheduler:
+        if scheduler != self._schedulers.shown:
             self._foreign[scheduler] += 1
             return []
         return [DrainSet(at, unquote(match[2]), match[3] == "1")]
@@ -262,18 +264,13 @@ class Conversations:
         match method:
             case execution.EXECUTE | execution.WAIT_EXECUTION:
                 waits = method == execution.WAIT_EXECUTION
-                return execution.ExecutionCall(origin, waits=waits, other=self._other, cacheability=self._cacheability)
+                return execution.ExecutionCall(origin, waits=waits, schedulers=self._schedulers, cacheability=self._cacheability)
             case worker_api.CONNECT_WORKER:
                 return worker_api.WorkerCall(origin, self._cacheability)
             case worker_api.KEEP_ALIVE | worker_api.GOING_AWAY | worker_api.EXECUTION_RESPONSE:
                 return worker_api.LegacyCall(method)
             case _:
                 return None
-
-    def _other(self, instance_name: str) -> str:
-        """The scheduler of an instance; "": the one that is shown."""
-        scheduler = self._instances.get(instance_name, self._scheduler)
-        return "" if scheduler == self._scheduler else scheduler
 
 
 def _unreadable(error: DecodeError | worker_api.UnplacedError) -> str:

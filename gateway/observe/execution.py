@@ -6,12 +6,11 @@ all that is known of it, and exactly what a WaitExecution knows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from gateway.model.events import Event, ExecuteRequested, FollowerLeft, OperationUpdated, Outcome, Stage, WaitRequested
 from gateway.observe import decoding
 from gateway.observe.cacheability import Cacheability
 from gateway.observe.calls import Origin, status_code
+from gateway.observe.schedulers import Schedulers
 from gateway.pb import longrunning_pb2, tap_pb2
 from gateway.pb import remote_execution_pb2 as reapi
 
@@ -23,13 +22,12 @@ WAIT_EXECUTION = _SERVICE + "WaitExecution"
 class ExecutionCall:
     """One Execute or WaitExecution stream."""
 
-    __slots__ = ("_cacheability", "_done", "_known", "_origin", "_other", "_waits", "foreign")
+    __slots__ = ("_cacheability", "_done", "_known", "_origin", "_schedulers", "_waits", "foreign")
 
-    def __init__(self, origin: Origin, *, waits: bool, other: Callable[[str], str], cacheability: Cacheability) -> None:
+    def __init__(self, origin: Origin, *, waits: bool, schedulers: Schedulers, cacheability: Cacheability) -> None:
         self._origin = origin
         self._waits = waits
-        #: Instance name -> the scheduler it belongs to, "" for the one that is shown.
-        self._other = other
+        self._schedulers = schedulers
         self._cacheability = cacheability
         #: The model was told of the request.
         self._known = False
@@ -42,7 +40,7 @@ class ExecutionCall:
         if self._waits:
             return self._waiting(at, reapi.WaitExecutionRequest.FromString(payload).name)
         request = reapi.ExecuteRequest.FromString(payload)
-        self.foreign = self._other(request.instance_name)
+        self.foreign = self._schedulers.other(request.instance_name)
         if self.foreign:
             return []
         key = self._cacheability.requested(at, decoding.action_key(request))
@@ -89,7 +87,7 @@ class ExecutionCall:
         return [FollowerLeft(at, self._origin.stream, status_code(closed), closed.message)]
 
     def _waiting(self, at: int, name: str) -> list[Event]:
-        self.foreign = self._other(name.rpartition("/")[0])
+        self.foreign = self._schedulers.other(name.rpartition("/")[0])
         if self.foreign:
             return []
         self._known = True

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.config.types import Carries, Config, Tap
+from gateway.observe.links import LinkState
 from gateway.observe.processes import HELD_UP_NS, describe_blinded, describe_process
 from gateway.observe.taps import ListenerState, TapRun
 from gateway.observe.timestamps import timestamp
@@ -30,20 +31,6 @@ _BLIND_ADVICE_OTHERWISE = "its calls show again when the peer reconnects; if it 
 
 
 @dataclass(frozen=True, slots=True)
-class LinkState:
-    """How the record link of one tap process is."""
-
-    #: Seconds since the last Tick; None: none ever came.
-    silence_s: float | None
-    #: Up, and a Tick within 5 s.
-    is_fresh: bool
-    #: Why it is down; None: it is up.
-    problem: str | None
-    #: None: nothing was ever read.
-    run: TapRun | None
-
-
-@dataclass(frozen=True, slots=True)
 class ModelState:
     """What health wants to know of the model."""
 
@@ -54,13 +41,23 @@ class ModelState:
     foreign: Mapping[str, int]
 
 
-def assess(config: Config, link: LinkState, model: ModelState) -> pb.Health:
+@dataclass(frozen=True, slots=True)
+class CheckpointState:
+    """How the checkpoint is, from which observe began and which it writes."""
+
+    #: What is shown was written then, Unix nanoseconds, and no tap has confirmed it; None: taps have.
+    shown_from: int | None = None
+    #: Why none can be written; None: they can.
+    problem: str | None = None
+
+
+def assess(config: Config, link: LinkState, model: ModelState, checkpoint: CheckpointState = CheckpointState()) -> pb.Health:
     """The health of what is shown."""
-    reasons = list(_reasons(config, link, model))
+    reasons = list(_reasons(config, link, model, checkpoint))
     status = pb.Health.DEGRADED if reasons else pb.Health.HEALTHY
     if not link.is_fresh:
         status = pb.Health.UNHEALTHY
-    return pb.Health(status=status, reasons=reasons, notes=list(_notes(config, link, model)))
+    return pb.Health(status=status, reasons=reasons, notes=list(_notes(config, link, model, checkpoint)))
 
 
 def describe_taps(config: Config, link: LinkState) -> list[pb.Tap]:
@@ -71,12 +68,14 @@ def describe_taps(config: Config, link: LinkState) -> list[pb.Tap]:
             pb.Tap(name=tap.name, listen=str(tap.listen), upstream=str(tap.upstream), carries=_words(tap.carries))
             for tap in config.taps
         ]
-    return [_describe(listener, run, attached=link.is_fresh) for listener in run.listeners.values()]
+    return [_describe(listener, run, attached=link.is_whole) for listener in run.listeners.values()]
 
 
-def describe_processes(link: LinkState, name: str) -> list[pb.TapProcess]:
+def describe_processes(links: Mapping[str, LinkState]) -> list[pb.TapProcess]:
     """Every tap process, by the name of its record link."""
-    return [describe_process(name, link.run.last_tick if link.run else None, attached=link.is_fresh)]
+    return [
+        describe_process(name, link.run.last_tick if link.run else None, attached=link.is_fresh) for name, link in links.items()
+    ]
 
 
 def _describe(listener: ListenerState, run: TapRun, *, attached: bool) -> pb.Tap:
@@ -100,9 +99,13 @@ def _describe(listener: ListenerState, run: TapRun, *, attached: bool) -> pb.Tap
     )
 
 
-def _reasons(config: Config, link: LinkState, model: ModelState) -> Iterator[str]:
+def _reasons(config: Config, link: LinkState, model: ModelState, checkpoint: CheckpointState) -> Iterator[str]:
     if not link.is_fresh:
         yield _unattached(link)
+        if checkpoint.shown_from is not None:
+            yield f"What is shown is the checkpoint of {_clock(checkpoint.shown_from)}: it is corrected when a tap is attached."
+    for name, why in link.detached:
+        yield f"Tap process {name} is not attached ({why}), and what goes by there is not shown: see whether it runs."
     if link.is_fresh and link.run and link.run.last_tick and link.run.last_tick.loop_lag_ns >= HELD_UP_NS:
         yield (
             f"The tap was held up for {link.run.last_tick.loop_lag_ns / 1e9:.1f} s within the last second, and so was what goes "
@@ -136,7 +139,9 @@ def _unattached(link: LinkState) -> str:
     return f"No tap is attached: its record link is silent for {link.silence_s:.0f} s. See whether the tap process is stopped."
 
 
-def _notes(config: Config, link: LinkState, model: ModelState) -> Iterator[str]:
+def _notes(config: Config, link: LinkState, model: ModelState, checkpoint: CheckpointState) -> Iterator[str]:
+    if link.replay is not None:
+        yield link.replay
     carried = {carries for tap in config.taps for carries in tap.carries}
     if Carries.EXECUTION not in carried:
         yield (
@@ -167,6 +172,11 @@ def _notes(config: Config, link: LinkState, model: ModelState) -> Iterator[str]:
                 f"{share} % of the bytes through tap {listener.name!r} are not execution traffic: point clients' --remote_cache "
                 f"straight at NativeLink ({listener.upstream}) to keep bulk transfers off the tap."
             )
+    if checkpoint.problem is not None:
+        yield (
+            f"The checkpoint in {config.state_dir} (gateway.state_dir) cannot be written ({checkpoint.problem}): when observe "
+            "restarts, what the tap no longer has will be missing. See whether the disk is full, and who may write there."
+        )
     for scheduler, count in sorted(model.foreign.items()):
         yield f"{count} messages belong to scheduler {scheduler!r}, which is not the one shown here ({config.scheduler_name!r})."
 

@@ -1,4 +1,4 @@
-"""The record link: a tap's unix socket is read for ever, batches of TapRecords go to whoever follows the tap.
+"""The record link: a tap is read for ever, batches of TapRecords go to whoever follows the tap.
 
 The reader asks for the first record that it has not seen, so a link that breaks loses nothing that the tap still has. It never
 waits for anything but the socket; what it hands on is processed between two reads, so the tap's ring is the only queue.
@@ -12,10 +12,10 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
+from gateway.observe.dialling import Dial
 from gateway.observe.wire import FramingError, Splitter, delimited
 from gateway.pb import tap_pb2
 
@@ -31,6 +31,8 @@ _RECORD_BYTES = 256 * 1024 * 1024
 _FIRST_WAIT_S = 0.05
 _LONGEST_WAIT_S = 2.0
 _CONNECT_TIMEOUT_S = 5.0
+#: How often the tap is told how far its records have been read.
+_ACKNOWLEDGE_S = 1.0
 #: All roles start together: for so long it is not worth a warning that the tap is not there yet.
 STARTING_S = 3.0
 
@@ -51,13 +53,13 @@ class RecordLink:
 
     def __init__(
         self,
-        path: Path,
+        dial: Dial,
         position: Callable[[], Position],
         receive: Callable[[list[tap_pb2.TapRecord]], None],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.path = path
+        self._dial = dial
         self._position = position
         self._receive = receive
         self._clock = clock
@@ -96,21 +98,22 @@ class RecordLink:
         """Read one connection to its end; returns why it is over."""
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                reader, writer = await asyncio.open_unix_connection(str(self.path), limit=_READ_BYTES)
+                reader, writer = await self._dial.open(_READ_BYTES)
         except (OSError, TimeoutError) as error:
-            return f"nobody answers at {self.path}: {_words(error)}"
+            return f"nobody answers at {self._dial}: {_words(error)}"
         try:
             position = self._position()
             writer.write(delimited(tap_pb2.ReadRequest(run=position.run, next_sequence=position.next_sequence).SerializeToString()))
-            await self._read(reader)
+            await self._read(reader, writer)
         except (OSError, FramingError, TimeoutError) as error:
-            return f"the record link at {self.path} broke: {_words(error)}"
+            return f"the record link at {self._dial} broke: {_words(error)}"
         finally:
             writer.close()
-        return f"the tap at {self.path} closed the record link"
+        return f"the tap at {self._dial} closed the record link"
 
-    async def _read(self, reader: asyncio.StreamReader) -> None:
+    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         splitter = Splitter(_RECORD_BYTES)
+        acknowledged_at = self._clock()
         while data := await _read_some(reader):
             records = []
             for message in splitter.feed(data):
@@ -125,13 +128,17 @@ class RecordLink:
             if any(record.HasField("tick") for record in records):
                 self._last_tick = self._clock()
             self._receive(records)
+            if self._clock() - acknowledged_at >= _ACKNOWLEDGE_S:
+                acknowledged_at = self._clock()
+                acknowledgement = tap_pb2.Acknowledgement(sequence=max(self._position().next_sequence - 1, 0))
+                writer.write(delimited(acknowledgement.SerializeToString()))
             # A backlog is read without ever waiting for the socket: others get their turn.
             await asyncio.sleep(0)
 
     def _up(self) -> None:
         if self.problem is not None:
             self.problem = self._logged = None
-            logger.info("reading the tap at %s", self.path)
+            logger.info("reading the tap at %s", self._dial)
 
     def _lost(self, problem: str) -> None:
         self.problem = problem

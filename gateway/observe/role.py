@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
+import time
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
 
 from gateway.config.types import Config
-from gateway.model.scheduler import SchedulerModel
+from gateway.errors import StartError
 from gateway.observe import listening
 from gateway.observe.cas import ActionReader
-from gateway.observe.health import LinkState
+from gateway.observe.checkpoint.restore import Beginning, give_up, restore
+from gateway.observe.checkpoint.writer import CheckpointWriter
+from gateway.observe.dialling import Dial, dials
+from gateway.observe.health import CheckpointState
 from gateway.observe.introspection.answers import Answers
 from gateway.observe.introspection.feed import Feed
 from gateway.observe.introspection.overview import Overview
 from gateway.observe.introspection.service import IntrospectionService
 from gateway.observe.introspection.state import PublishedState
 from gateway.observe.link import RecordLink
+from gateway.observe.links import LinkState
 from gateway.observe.observer import Observer, model_settings
-from gateway.observe.translate import Translator
 
 #: Of the time that stopping may take, the part that answers under way get.
 _GRACE = 0.2
@@ -30,21 +36,43 @@ async def run(config: Config, stop: asyncio.Event) -> None:
     """Observe until `stop` is set.
 
     Raises:
-        StartError: the introspection service cannot listen where it should.
+        StartError: the introspection service cannot listen where it should, or a certificate cannot be used.
     """
-    model = SchedulerModel(model_settings(config))
-    translator = Translator(config)
+    dialled = dials(config)
+    beginning = restore(config, model_settings(config), list(dialled), time.time_ns())
+    try:
+        await _go_on(config, beginning, dialled, stop)
+    except StartError:
+        raise
+    except Exception:
+        give_up(config)
+        raise
 
-    def link_state() -> LinkState:
-        return LinkState(link.silence_s(), link.is_fresh, link.problem, translator.run)
 
-    overview = Overview(config, model, link_state, lambda: translator.foreign)
-    # The model begins anew with every process, and with it the epoch.
-    feed = Feed(PublishedState(model, overview, uuid.uuid4().hex))
-    observer = Observer(model, translator, feed)
-    link = RecordLink(config.record_sockets[0], observer.position, observer.receive)
+async def _go_on(config: Config, beginning: Beginning, dialled: Mapping[str, Dial], stop: asyncio.Event) -> None:
+    model, translators = beginning.state.model, beginning.state.translators
+
+    def link_states() -> dict[str, LinkState]:
+        return {
+            name: LinkState(link.silence_s(), link.is_fresh, link.problem, translators[name].run) for name, link in links.items()
+        }
+
+    def foreign() -> Counter[str]:
+        return sum((translator.foreign for translator in translators.values()), Counter())
+
+    def checkpoint_state() -> CheckpointState:
+        return CheckpointState(None if observer.has_heard_all else beginning.written_at, writer.problem)
+
+    overview = Overview(config, model, link_states, foreign, checkpoint_state)
+    feed = Feed(PublishedState(model, overview, beginning.history, is_published=beginning.is_published))
+    observer = Observer(model, translators, feed)
+    writer = CheckpointWriter(config, beginning.state, lambda: observer.batches)
+    links = {
+        name: RecordLink(dial, partial(observer.position, name), partial(observer.receive, name)) for name, dial in dialled.items()
+    }
     if config.cas is not None:
         observer.actions = ActionReader(config.cas, observer.action_found)
+        observer.want_actions()
 
     service = IntrospectionService(Answers(model, feed), feed)
     server = listening.create_server()
@@ -56,14 +84,19 @@ async def run(config: Config, stop: asyncio.Event) -> None:
     try:
         async with asyncio.TaskGroup() as tasks:
             running = [
-                tasks.create_task(link.follow(), name="record link"),
+                *(tasks.create_task(link.follow(), name=f"record link {name}") for name, link in links.items()),
                 tasks.create_task(feed.run(), name="watch feed"),
+                tasks.create_task(writer.run(), name="checkpoints"),
             ]
             if observer.actions is not None:
                 running.append(tasks.create_task(observer.actions.run(), name="cas"))
             await stop.wait()
             for task in running:
                 task.cancel()
+        observer.settle()
+        feed.close()
+        feed.state.publish()
+        writer.finish(feed.state.history)
     finally:
         await service.stop()
         await server.stop(config.stop_timeout_s * _GRACE)

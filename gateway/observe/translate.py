@@ -15,6 +15,7 @@ from gateway.config.types import Config
 from gateway.model.events import Event, RecordsMissed, RunEnded
 from gateway.observe.cacheability import Cacheability
 from gateway.observe.conversations import Conversations
+from gateway.observe.schedulers import configured
 from gateway.observe.taps import TapRun, begun
 from gateway.pb import tap_pb2
 
@@ -22,8 +23,19 @@ from gateway.pb import tap_pb2
 class Translator:
     """Follows one tap. `translate` is called with its records in their order."""
 
+    __slots__ = (
+        "_cacheability",
+        "_conversations",
+        "_missed_until",
+        "_schedulers",
+        "foreign",
+        "next_sequence",
+        "now",
+        "unknown_records",
+    )
+
     def __init__(self, config: Config, cacheability: Cacheability | None = None) -> None:
-        self._config = config
+        self._schedulers = configured(config)
         self._cacheability = cacheability or Cacheability()
         self._conversations: Conversations | None = None
         #: Up to here losses were told; a link that breaks while the state is read hears of the same gap twice.
@@ -112,7 +124,7 @@ class Translator:
         run = begun(started)
         # The clock was set back between two runs: time goes on from where it was, at its own pace, instead of standing still (P7).
         run.offset += max(0, self.now - started.unix_ns)
-        self._conversations = Conversations(run, self._config, self._cacheability, self.foreign)
+        self._conversations = Conversations(run, self._schedulers, self._cacheability, self.foreign)
         self.next_sequence = 2
         self._missed_until = 0
         ended: list[Event] = [RunEnded(self.now, before.id)] if before is not None else []

@@ -97,7 +97,9 @@ Global___WorkerState: _TypeAlias = WorkerState  # noqa: Y015
 
 @_typing.final
 class Revision(_message.Message):
-    """A state. Numbers of one epoch are ordered; a new epoch begins whenever the state was not continued without loss."""
+    """A state. Numbers of one epoch are ordered; a new epoch begins whenever revisions were not continued without loss;
+    the state itself may outlive an epoch.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -751,11 +753,11 @@ class Scheduler(_message.Message):
     name: _builtins.str
     """Its name in NativeLink's configuration, such as MAIN_SCHEDULER."""
     anomalies: _builtins.int
-    """Transitions that the protocol does not allow, results that came late, messages that could not be decoded; since the epoch began."""
+    """Transitions that the protocol does not allow, results that came late, messages that could not be decoded; as long as the state was kept."""
     records_missed: _builtins.int
-    """Records that were lost between tap and model, since the epoch began."""
+    """Records that were lost between tap and model, as long as the state was kept."""
     workers_refused: _builtins.int
-    """Workers that registered in vain, since the epoch began."""
+    """Workers that registered in vain, as long as the state was kept."""
     @_builtins.property
     def up_since(self) -> _timestamp_pb2.Timestamp:
         """Later of first observation and last restart of the scheduler that was seen. Absent: nothing was observed yet."""

@@ -287,7 +287,12 @@ class Calls:
 
 
 def _binary(value: bytes) -> bytes:
-    """A -bin header (gRPC over HTTP/2, "Binary-Header"): base64, padded or not; empty when it is none, or too long."""
+    """A -bin header (gRPC over HTTP/2, "Binary-Header"): base64, padded or not; empty when it is none, or too long.
+
+    Peers that are both gRPC core agree by a setting of their own (GRPC_ALLOW_TRUE_BINARY_METADATA) to send the bytes behind a NUL.
+    """
+    if value.startswith(b"\0"):
+        return value[1:] if len(value) <= MAX_VALUE_BYTES else b""
     value = value.partition(b",")[0]
     if len(value) > MAX_VALUE_BYTES:
         return b""

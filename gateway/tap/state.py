@@ -175,6 +175,25 @@ class OpenState:
             stream.first_to_client = payload
         self._kept_bytes += stream.kept_bytes - before
 
+    def restore(self, data: bytes, head: Head) -> None:
+        """An OpenStream record that `snapshot` wrote: what it stands for is open."""
+        self.sequence, self.monotonic_ns = head.sequence, max(self.monotonic_ns, head.monotonic_ns)
+        fields: dict[int, bytes] = {}
+        pos = head.start
+        while pos < head.end:
+            field, _, start, pos = read_field(data, pos, head.end)
+            fields[field] = bytes(data[start:pos])
+        opened_ns = int.from_bytes(fields.get(2, b""), "little")
+        if not head.stream:
+            connection = self._connections[head.connection] = _OpenConnection(fields.get(1, b""), opened_ns)
+            connection.last_ns, connection.blinded = head.monotonic_ns, fields.get(3)
+            return
+        stream = _OpenStream(fields.get(4, b""), opened_ns)
+        stream.last_ns, stream.keep_alive_ns = head.monotonic_ns, int.from_bytes(fields.get(8, b""), "little")
+        stream.first_to_server, stream.first_to_client, stream.latest_to_client = (fields.get(field) for field in (5, 6, 7))
+        self._kept_bytes += stream.kept_bytes
+        self._connections[head.connection].streams[head.stream] = stream
+
     def snapshot(self) -> Iterator[bytes]:
         """Length-delimited StateBegin, OpenStream for each connection and its streams, StateEnd: as of now, encoded when taken."""
         frozen = [

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import grpc.aio
 
-from gateway.config.types import Address, Carries, Config, Scheduler, Tap
+from gateway.config.types import Address, Carries, Config, Observe, Scheduler, Tap
 from gateway.observe import role as observe
 from gateway.pb import introspection_pb2 as pb
 from gateway.pb.introspection_pb2_grpc import IntrospectionStub
@@ -39,7 +39,14 @@ def configuration(name: str, state_dir: Path, upstream_ports: dict[str, int], **
     if scheduler_settings:
         scheduler = dataclasses.replace(scheduler, **scheduler_settings)  # type: ignore[arg-type] # the fields named by callers are int
     return Config(
-        http=Address("127.0.0.1", 0), scheduler_name="MAIN_SCHEDULER", taps=taps, cas=None, state_dir=state_dir, scheduler=scheduler
+        http=Address("127.0.0.1", 0),
+        scheduler_name="MAIN_SCHEDULER",
+        taps=taps,
+        cas=None,
+        state_dir=state_dir,
+        scheduler=scheduler,
+        # Only at stop: a dozen gateways of one process would make a dozen copies of it at the same moment.
+        observe=Observe(checkpoint_interval_s=0),
     )
 
 

@@ -1,6 +1,10 @@
-"""Whatever is claimed to have happened, in whatever order: the model never raises, and its invariants hold."""
+"""Whatever is claimed to have happened, in whatever order: the model never raises, and its invariants hold.
+
+It may be saved and loaded at any moment, and go on under other settings: what it says from then on is what one says that was not.
+"""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -13,6 +17,7 @@ from gateway.model.identity import ActionKey, ConnectionId, Digest, Properties, 
 from gateway.model.scheduler import SchedulerModel
 from gateway.model.settings import ModelSettings
 from tests.model.builders import SECOND, START, digest, key
+from tests.model.saving import saved
 
 runs = st.sampled_from(["run-1", "run-2"])
 streams = st.builds(StreamId, runs, st.integers(1, 4), st.sampled_from([1, 3]))
@@ -55,6 +60,8 @@ class Model(RuleBasedStateMachine):
                 minimum_properties=frozenset({"cpu_count"}),
             )
         )
+        #: Is told the same, and never saved.
+        self.undisturbed = saved(self.model)
         self.now = START
         self.number = 0
         self.told_operations: dict[int, Stage] = {}
@@ -79,7 +86,9 @@ class Model(RuleBasedStateMachine):
         assert self.told_workers == {each.arrival: each.id for each in self.model.workers.values()}
 
     def tell(self, event: Event) -> None:
-        self.follow(self.model.apply(event))
+        changes = self.model.apply(event)
+        assert changes == self.undisturbed.apply(event)
+        self.follow(changes)
         self.model.validate()
         for operation in self.model.operations.values():
             self.model.other_ids(operation)
@@ -93,7 +102,9 @@ class Model(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.001, 1, 3, 6, 11, 25, 100, -5]))
     def wait(self, seconds: float) -> None:
         self.now += round(seconds * SECOND)
-        self.follow(self.model.advance(self.now))
+        changes = self.model.advance(self.now)
+        assert changes == self.undisturbed.advance(self.now)
+        self.follow(changes)
         self.model.validate()
 
     @rule(stream=streams, action=keys, priority=st.integers(-1, 1))
@@ -184,6 +195,20 @@ class Model(RuleBasedStateMachine):
     @rule(run=runs)
     def end_run(self, run: str) -> None:
         self.tell(events.RunEnded(self.now, run))
+
+    @rule()
+    def save_and_load(self) -> None:
+        self.model = saved(self.model)
+        self.model.validate()
+        self.follow([])
+
+    @rule(completed_max=st.sampled_from([0, 1, 3, 100]), completed_s=st.sampled_from([0, 15]))
+    def configure(self, completed_max: int, completed_s: int) -> None:
+        changed = replace(self.model.settings, completed_max=completed_max, completed_s=completed_s)
+        changes = self.model.configure(changed)
+        assert changes == self.undisturbed.configure(changed)
+        self.follow(changes)
+        self.model.validate()
 
 
 TestModel = Model.TestCase

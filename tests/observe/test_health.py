@@ -10,7 +10,8 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.config.types import Address, Carries, Config, DialTls, ListenerTls, Tap
-from gateway.observe.health import LinkState, ModelState, assess, describe_taps
+from gateway.observe.health import CheckpointState, ModelState, assess, describe_taps
+from gateway.observe.links import LinkState
 from gateway.observe.taps import ListenerState, Refusals, TapRun
 from gateway.pb import introspection_pb2 as pb
 from gateway.pb import tap_pb2
@@ -89,6 +90,21 @@ def test_many_kinds_of_blindness_are_five_sentences() -> None:
 def test_missed_records_are_a_reason_until_made_good() -> None:
     assert assess(config(), fresh(), ModelState(is_partial=True, records_missed=12, foreign={})).status == pb.Health.DEGRADED
     assert assess(config(), fresh(), ModelState(is_partial=False, records_missed=12, foreign={})).status == pb.Health.HEALTHY
+
+
+def test_a_state_that_no_tap_has_confirmed_is_said_to_be_old() -> None:
+    loaded = CheckpointState(shown_from=EPOCH)
+    health = assess(config(), LinkState(None, is_fresh=False, problem="down", run=None), WELL, loaded)
+    assert health.status == pb.Health.UNHEALTHY
+    assert health.reasons[1] == "What is shown is the checkpoint of 2023-11-14T22:13:20Z: it is corrected when a tap is attached."
+    assert not assess(config(), fresh(), WELL, loaded).reasons
+
+
+def test_a_checkpoint_that_cannot_be_written_is_a_note() -> None:
+    health = assess(config(), fresh(), WELL, CheckpointState(problem="No space left on device"))
+    assert health.status == pb.Health.HEALTHY
+    (note,) = health.notes
+    assert note.startswith("The checkpoint in /nonexistent (gateway.state_dir) cannot be written (No space left on device)")
 
 
 def test_a_tap_without_connections_names_the_setting_and_the_address() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.observe import link as module
+from gateway.observe.dialling import UnixDial
 from gateway.observe.link import Position, RecordLink
 from gateway.observe.wire import Splitter, delimited, varint
 from gateway.pb import tap_pb2
@@ -72,7 +73,7 @@ class Reader:
 async def reading(path: Path) -> AsyncIterator[Reader]:
     records: list[tap_pb2.TapRecord] = []
     reader = Reader(None, records)  # type: ignore[arg-type]  # known in a moment
-    reader.link = RecordLink(path, lambda: reader.position, records.extend, clock=lambda: reader.clock)
+    reader.link = RecordLink(UnixDial(path), lambda: reader.position, records.extend, clock=lambda: reader.clock)
     task = asyncio.create_task(reader.link.follow(), name="link")
     try:
         yield reader

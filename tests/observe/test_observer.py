@@ -59,7 +59,7 @@ def test_the_link_goes_on_behind_the_last_record() -> None:
     observed = Observed()
     observed.tap.tick()
     observed.play()
-    position = observed.observer.position()
+    position = observed.observer.position("tap-0")
     assert (position.run, position.next_sequence) == ("run-1", 3)
 
 
@@ -90,3 +90,22 @@ def test_an_action_that_is_known_already_is_told_at_once() -> None:
     observed.tap.down(connection, stream, operation("main/c-1", 2))
     (response,) = observed.publish()
     assert response.changes.operations[0].timeout.nanos == 5
+
+
+async def test_actions_that_a_loaded_state_lacks_are_asked_for() -> None:
+    observed = Observed()
+    connection, stream = observed.tap.execute()
+    observed.tap.down(connection, stream, operation("main/c-1", 2))
+    observed.play()
+    observed.observer.want_actions()
+    reader = observed.observer.actions = ActionReader(Cas(Address("127.0.0.1", 1)), observed.observer.action_found)
+    observed.observer.want_actions()
+    assert list(reader._pending) == [ActionName("main", Digest("sha256", HASH, 142))]
+
+
+def test_what_the_link_has_brought_is_counted() -> None:
+    observed = Observed()
+    before = observed.observer.batches
+    observed.tap.tick()
+    observed.play()
+    assert observed.observer.batches == before + 1

@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
+import pytest
 
 from gateway.config.types import Address, Cas, Config
 from gateway.observe import role
+from gateway.observe.checkpoint import file
+from gateway.observe.observer import Observer
 from gateway.pb import introspection_pb2 as pb
 from gateway.pb import tap_pb2
 from gateway.pb.introspection_pb2_grpc import IntrospectionStub
 from gateway.pb.remote_execution_pb2_grpc import add_ContentAddressableStorageServicer_to_server
-from tests.observe.records import ScriptedTap, config, execute_request, operation
+from tests.observe.records import CONNECT, ScriptedTap, config, execute_request, operation
 from tests.observe.test_cas import Store
 from tests.observe.test_link import TapSocket, encoded
 from tests.observe.test_translate import gap_state, open_connection
@@ -136,3 +139,160 @@ async def test_what_the_cas_says_is_shown(tmp_path: Path) -> None:
         await until(shown)
     assert len(store.calls) == 1
     await server.stop(None)
+
+
+# --- checkpoints ------------------------------------------------------------------------------------------------------
+
+
+async def watched(stub: IntrospectionAsyncStub, known: pb.Revision | None = None) -> pb.WatchResponse:
+    """The first message of a Watch."""
+    watch = stub.Watch(pb.WatchRequest(revision=known), wait_for_ready=True)
+    async for response in watch:
+        watch.cancel()
+        return response
+    raise AssertionError("it ended")
+
+
+async def test_after_a_stop_everything_goes_on_where_it_was(tmp_path: Path) -> None:
+    settings = config(tmp_path)
+    script = ScriptedTap()
+    script.worker("w-1")
+    connection, stream = script.execute()
+    script.down(connection, stream, operation("main/c-1", 2))
+    script.tick()
+    socket = TapSocket(settings.record_sockets[0], [encoded(*script.records)], hangs_up=False)
+    async with socket.listening(), observing(settings) as stub:
+        await until(lambda: _has(stub, "c-1"))
+        snapshot = (await watched(stub)).snapshot
+        before = await scheduler(stub)
+
+    # Nobody has confirmed anything yet.
+    async with observing(settings) as stub:
+        response = await watched(stub, snapshot.revision)
+        assert response.HasField("changes"), "what is known is not said again"
+        assert response.changes.revision.epoch == snapshot.revision.epoch
+        shown = await scheduler(stub)
+        assert shown.health.status == pb.Health.UNHEALTHY
+        assert "What is shown is the checkpoint of " in shown.health.reasons[1]
+        assert (shown.up_since, shown.counts) == (before.up_since, before.counts)
+        assert await operations(stub) == ["c-1"]
+
+    begun, next_sequence = script.records[0], script.sequence + 1
+    script.records.clear()
+    script.down(connection, stream, operation("main/c-1", 3))
+    script.sleep(3600)
+    script.tick()
+    socket.to_send = [encoded(begun, *script.records)]
+    asked = len(socket.asked)
+    async with socket.listening(), observing(settings) as stub:
+        await until(lambda: _is(stub, pb.Health.HEALTHY))
+        assert socket.asked[asked].run == "run-1"
+        assert socket.asked[asked].next_sequence == next_sequence
+        assert (await scheduler(stub)).counts.executing == 1
+        assert (await scheduler(stub)).up_since == before.up_since
+        assert (await scheduler(stub)).records_missed == 0
+
+
+async def test_records_that_fell_out_of_the_ring_between_stop_and_start_are_a_gap_that_is_seen(tmp_path: Path) -> None:
+    settings = config(tmp_path)
+    script = ScriptedTap()
+    kept, stream = script.worker("w-1")
+    script.worker("w-2")
+    script.tick()
+    socket = TapSocket(settings.record_sockets[0], [encoded(*script.records)], hangs_up=False)
+    async with socket.listening(), observing(settings) as stub:
+        await until(lambda: _is(stub, pb.Health.HEALTHY))
+
+    begun = script.records[0]
+    script.records.clear()
+    script.sequence += 20
+    opened = tap_pb2.OpenStream(stream_opened=tap_pb2.StreamOpened(method=CONNECT), opened_monotonic_ns=script.now)
+    missed = (script.sequence - 19, script.sequence)
+    gap_state(script, (kept, 0, open_connection("workers")), (kept, stream, opened), missed=missed)
+    script.tick()
+    socket.to_send = [encoded(begun, *script.records)]
+    async with socket.listening(), observing(settings) as stub:
+        await until(lambda: _is(stub, pb.Health.DEGRADED))
+        assert (await scheduler(stub)).records_missed == 20
+        workers = (await stub.ListWorkers(pb.ListWorkersRequest())).workers
+        assert [(worker.id, worker.arrival) for worker in workers] == [("w-1", 1)], "the end of the other was not seen"
+
+
+async def test_after_a_restart_with_another_run_what_was_open_has_ended(tmp_path: Path) -> None:
+    settings = config(tmp_path)
+    script = ScriptedTap()
+    script.worker("w-1")
+    script.tick()
+    socket = TapSocket(settings.record_sockets[0], [encoded(*script.records)], hangs_up=False)
+    async with socket.listening(), observing(settings) as stub:
+        await until(lambda: _is(stub, pb.Health.HEALTHY))
+    following = ScriptedTap("run-2", started_at=script.unix_ns + 1)
+    following.worker("w-2")
+    following.tick()
+    socket.to_send = [encoded(*following.records)]
+    async with socket.listening(), observing(settings) as stub:
+        await until(lambda: _is(stub, pb.Health.HEALTHY))
+        workers = (await stub.ListWorkers(pb.ListWorkersRequest())).workers
+        assert [worker.id for worker in workers] == ["w-2"]
+        assert [worker.arrival for worker in workers] == [2]
+
+
+async def test_actions_that_were_not_read_before_a_stop_are_read_after_it(tmp_path: Path) -> None:
+    store = Store()
+    name = store.put(1)
+    settings = config(tmp_path)
+    script = ScriptedTap()
+    connection, stream = script.execute(execute_request(name.digest.hash, size=name.digest.size_bytes))
+    script.down(connection, stream, operation("main/c-1", 2, name.digest.hash, size=name.digest.size_bytes))
+    socket = TapSocket(settings.record_sockets[0], [encoded(*script.records)], hangs_up=False)
+    async with socket.listening(), observing(settings) as stub:
+        await until(lambda: _has(stub, "c-1"))
+
+    server = grpc.aio.server()
+    add_ContentAddressableStorageServicer_to_server(store, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+
+    async def shown() -> bool:
+        answer = await stub.ListOperations(pb.ListOperationsRequest(), wait_for_ready=True)
+        return [each.command_digest.hash for each in answer.operations] == ["01"]
+
+    async with observing(config(tmp_path, cas=Cas(Address("127.0.0.1", port)))) as stub:
+        await until(shown)
+    await server.stop(None)
+
+
+async def test_a_defect_is_not_met_again_by_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = config(tmp_path)
+    script = ScriptedTap()
+    script.tick()
+    socket = TapSocket(settings.record_sockets[0], [encoded(*script.records)], hangs_up=False)
+    async with socket.listening(), observing(settings) as stub:
+        await until(lambda: _is(stub, pb.Health.HEALTHY))
+    assert (tmp_path / file.NAME).exists()
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a defect")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Observer, "receive", fail)
+        with pytest.raises(ExceptionGroup):
+            async with socket.listening():
+                await role.run(settings, asyncio.Event())
+    assert "observe ended by a defect" in caplog.text
+    assert (tmp_path / file.REJECTED).exists()
+    async with socket.listening(), observing(settings) as stub:
+        await until(lambda: _is(stub, pb.Health.HEALTHY))
+
+
+@pytest.mark.parametrize("data", [b"", b"damaged", bytes(1000)])
+async def test_whatever_is_in_the_place_of_a_checkpoint_observe_starts(
+    tmp_path: Path, data: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / file.NAME).write_bytes(data)
+    async with observing(config(tmp_path)) as stub:
+        assert (await scheduler(stub)).counts.operations == 0
+    assert "is not used: " in caplog.text
+    assert (tmp_path / file.REJECTED).read_bytes() == data

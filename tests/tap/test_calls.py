@@ -35,6 +35,14 @@ def test_the_request_metadata_is_decoded_padded_or_not() -> None:
     assert [record.stream_opened.request_metadata for record in wire.take()] == [metadata, metadata, metadata, b"", b""]
 
 
+def test_the_request_metadata_of_peers_that_send_it_as_it_is() -> None:
+    wire, client = Wire(), Peer()
+    raw = remote_execution_pb2.RequestMetadata(action_id="a,b", target_id="//é").SerializeToString()
+    block = client.encoder.encode([(b":path", EXECUTE.encode()), (_METADATA.encode(), b"\0" + raw)], huffman=False)
+    wire.client(frames.frame(frames.HEADERS, frames.END_HEADERS, 1, block))
+    assert [record.stream_opened.request_metadata for record in wire.take()] == [raw]
+
+
 def test_values_that_are_too_long_are_not_kept() -> None:
     wire, client = Wire(), Peer()
     wire.client(client.request(1, EXECUTE, (_METADATA, "A" * 7000), ("user-agent", "u")))

@@ -6,15 +6,16 @@ encoded.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import NamedTuple
 
 from gateway.config.types import Config
 from gateway.model.scheduler import SchedulerModel
 from gateway.observe import health
-from gateway.observe.health import LinkState, ModelState
+from gateway.observe.health import CheckpointState, ModelState
 from gateway.observe.introspection import shape
+from gateway.observe.links import LinkState, together
 from gateway.observe.timestamps import optional_timestamp
 from gateway.observe.wire import field
 from gateway.pb import introspection_pb2 as pb
@@ -36,12 +37,18 @@ class Overview:
     """Makes Scheduler messages."""
 
     def __init__(
-        self, config: Config, model: SchedulerModel, link: Callable[[], LinkState], foreign: Callable[[], dict[str, int]]
+        self,
+        config: Config,
+        model: SchedulerModel,
+        links: Callable[[], Mapping[str, LinkState]],
+        foreign: Callable[[], dict[str, int]],
+        checkpoint: Callable[[], CheckpointState] = CheckpointState,
     ) -> None:
         self._config = config
         self._model = model
-        self._link = link
+        self._links = links
         self._foreign = foreign
+        self._checkpoint = checkpoint
         #: How many anomalies there had been when `_anomalies` was encoded.
         self._anomalies_seen = 0
         self._anomalies = b""
@@ -49,7 +56,8 @@ class Overview:
     def encode(self) -> OverviewBytes:
         """As it is now."""
         model = self._model
-        link = self._link()
+        links = self._links()
+        link = together(links)
         anomalies = model.anomaly_counts.total()
         if anomalies != self._anomalies_seen:
             self._anomalies_seen = anomalies
@@ -61,9 +69,9 @@ class Overview:
             name=self._config.scheduler_name,
             up_since=optional_timestamp(model.up_since),
             counts=shape.counts(model.counts()),
-            health=health.assess(self._config, link, partial),
+            health=health.assess(self._config, link, partial, self._checkpoint()),
             taps=health.describe_taps(self._config, link),
-            tap_processes=health.describe_processes(link, self._config.record_sockets[0].stem),
+            tap_processes=health.describe_processes(links),
             anomalies=anomalies,
             records_missed=model.records_missed,
             workers_refused=model.workers_refused,

@@ -3,59 +3,70 @@
 A revision counts batches. Between two of them the model may be ahead of what is published; `publish` catches up. Since entities
 are kept as immutable bytes, a snapshot is a list of references: consistent, however long its chunks take to send.
 
-The log for subscribers that come back is the entities themselves, in the order of their last change, and a bounded list of
-removals: whoever knows a revision from which on all removals are listed gets only what changed.
+A model that was loaded from a checkpoint is published whole, unless its history is there too: then subscribers go on from where
+they were (`history`).
 
 The taps' totals are no part of a revision: a batch that brings nothing but new totals has the number of the batch before.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from gateway.model.changes import Change, OperationChanged, OperationRemoved, WorkerChanged, WorkerRemoved
 from gateway.model.scheduler import SchedulerModel
 from gateway.observe.introspection import shape
+from gateway.observe.introspection.history import History
 from gateway.observe.introspection.overview import Overview, OverviewBytes
 from gateway.observe.wire import field
 from gateway.pb import introspection_pb2 as pb
 
 #: Entities of one message: some 300 kB, far below the 4 MB that a client accepts by default.
 CHUNK = 500
-#: Entities that are brought to a subscriber that comes back; a snapshot is the better answer for more.
-RESUME_MAX = 2_000
-#: Removals that are remembered.
-REMOVALS_MAX = 20_000
 
 
 class PublishedState:
     """The state of one epoch."""
 
-    def __init__(self, model: SchedulerModel, overview: Overview, epoch: str) -> None:
+    def __init__(self, model: SchedulerModel, overview: Overview, history: History, *, is_published: bool = False) -> None:
+        """Begin.
+
+        Args:
+            model: what is published; may have something in it already.
+            overview: the rest of it.
+            history: of the epoch; the revisions of this state come after it.
+            is_published: what is in the model is the latest revision of `history`. Otherwise it is new.
+        """
         self._model = model
         self._overview = overview
-        self.epoch = epoch
-        self.number = 0
+        self.history = history
         #: Arrival -> encoded, as of `number`.
         self.workers: dict[int, bytes] = {}
         self.operations: dict[int, bytes] = {}
         self.scheduler = OverviewBytes(b"", b"")
         #: Changed since they were encoded: arrival -> worker id, arrivals.
-        self._dirty_workers: dict[int, str] = {}
-        self._dirty_operations: dict[int, None] = {}
+        self._dirty_workers = {worker.arrival: worker.id for worker in model.workers.values()}
+        self._dirty_operations: dict[int, None] = dict.fromkeys(model.operations)
         #: Encoded, to be published.
         self._fresh_workers: dict[int, bytes] = {}
         self._fresh_operations: dict[int, bytes] = {}
         self._gone_workers: list[int] = []
         self._gone_operations: list[int] = []
-        #: Arrival -> number of the revision that last changed it, the latest at the end.
-        self._changed: dict[int, int] = {}
-        #: (number, arrival, is a worker)
-        self._removals: deque[tuple[int, int, bool]] = deque()
-        #: Removals of this revision and before may be forgotten.
-        self._forgotten = 0
+        if is_published:
+            self._encode_all()
+            self.workers, self._fresh_workers = self._fresh_workers, {}
+            self.operations, self._fresh_operations = self._fresh_operations, {}
+
+    @property
+    def epoch(self) -> str:
+        """Of its revisions."""
+        return self.history.epoch
+
+    @property
+    def number(self) -> int:
+        """Of the latest revision."""
+        return self.history.number
 
     def mark(self, changes: Iterable[Change]) -> None:
         """The model changed."""
@@ -95,7 +106,7 @@ class PublishedState:
 
     def publish(self) -> list[bytes]:
         """Make the model's state the published one; returns it as WatchResponses, none where nothing is new."""
-        self.encode(len(self._dirty_operations) + len(self._dirty_workers))
+        self._encode_all()
         workers = _new(self._fresh_workers, self.workers)
         operations = _new(self._fresh_operations, self.operations)
         gone_workers, gone_operations = self._gone_workers, self._gone_operations
@@ -107,7 +118,7 @@ class PublishedState:
             kinds += [(arrival, encoded, False) for arrival, encoded in operations.items()]
             for start in range(0, len(kinds) or 1, CHUNK):
                 part = kinds[start : start + CHUNK]
-                self.number += 1
+                self.history.number += 1
                 self._keep(part, [] if start else gone_workers, [] if start else gone_operations)
                 scheduler = self.scheduler.message if start + CHUNK >= len(kinds) and before != self.scheduler else None
                 messages.append(
@@ -120,7 +131,7 @@ class PublishedState:
                     )
                 )
         elif before != self.scheduler:
-            self.number += before.lasting != self.scheduler.lasting
+            self.history.number += before.lasting != self.scheduler.lasting
             messages.append(self._batch((), (), (), (), self.scheduler.message))
         return messages
 
@@ -130,25 +141,14 @@ class PublishedState:
 
     def since(self, number: int) -> bytes | None:
         """What takes a subscriber from that revision of this epoch to the published one; None: it needs a snapshot."""
-        if not self._forgotten <= number <= self.number:
+        difference = self.history.since(number)
+        if difference is None:
             return None
-        changed = []
-        for arrival in reversed(self._changed):
-            if self._changed[arrival] <= number:
-                break
-            changed.append(arrival)
-            if len(changed) > RESUME_MAX:
-                return None
-        gone = []
-        for removal in reversed(self._removals):
-            if removal[0] <= number:
-                break
-            gone.append(removal)
         return self._batch(
-            (self.workers[arrival] for arrival in changed if arrival in self.workers),
-            (self.operations[arrival] for arrival in changed if arrival in self.operations),
-            [arrival for _, arrival, is_worker in gone if is_worker],
-            [arrival for _, arrival, is_worker in gone if not is_worker],
+            (self.workers[arrival] for arrival in difference.changed if arrival in self.workers),
+            (self.operations[arrival] for arrival in difference.changed if arrival in self.operations),
+            difference.gone_workers,
+            difference.gone_operations,
             self.scheduler.message,
         )
 
@@ -161,15 +161,14 @@ class PublishedState:
         """Make a batch part of the state, under its number."""
         for arrival, encoded, is_worker in part:
             (self.workers if is_worker else self.operations)[arrival] = encoded
-            self._changed.pop(arrival, None)
-            self._changed[arrival] = self.number
+            self.history.change(arrival)
         for gone, entities, is_worker in ((gone_workers, self.workers, True), (gone_operations, self.operations, False)):
             for arrival in gone:
                 entities.pop(arrival, None)
-                self._changed.pop(arrival, None)
-                self._removals.append((self.number, arrival, is_worker))
-        while len(self._removals) > REMOVALS_MAX:
-            self._forgotten = self._removals.popleft()[0]
+                self.history.remove(arrival, is_worker=is_worker)
+
+    def _encode_all(self) -> None:
+        self.encode(len(self._dirty_operations) + len(self._dirty_workers))
 
     def _batch(
         self,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from gateway.config.types import Config
 from gateway.model.scheduler import SchedulerModel
-from gateway.observe.health import LinkState
 from gateway.observe.introspection.answers import Answers
 from gateway.observe.introspection.feed import Feed
+from gateway.observe.introspection.history import History
 from gateway.observe.introspection.overview import Overview
 from gateway.observe.introspection.state import PublishedState
+from gateway.observe.links import LinkState
 from gateway.observe.observer import Observer, model_settings
 from gateway.observe.translate import Translator
 from gateway.pb import introspection_pb2 as pb
@@ -24,11 +25,11 @@ class Observed:
         self.model = SchedulerModel(model_settings(self.config))
         self.translator = Translator(self.config)
         self.fresh = True
-        overview = Overview(self.config, self.model, self._link, lambda: self.translator.foreign)
-        self.state = PublishedState(self.model, overview, epoch)
+        overview = Overview(self.config, self.model, lambda: {"tap-0": self._link()}, lambda: self.translator.foreign)
+        self.state = PublishedState(self.model, overview, History(epoch))
         self.feed = Feed(self.state)
         self.answers = Answers(self.model, self.feed)
-        self.observer = Observer(self.model, self.translator, self.feed)
+        self.observer = Observer(self.model, {"tap-0": self.translator}, self.feed)
         self.play()
 
     def _link(self) -> LinkState:
@@ -37,7 +38,7 @@ class Observed:
 
     def play(self) -> None:
         """What the tap has said since the last time is observed."""
-        self.observer.receive(self.tap.records)
+        self.observer.receive("tap-0", self.tap.records)
         self.tap.records.clear()
         self.model.validate()
 

@@ -6,7 +6,13 @@ import random
 
 import pytest
 
+from gateway.observe.introspection import history
 from gateway.observe.introspection import state as module
+from gateway.observe.introspection.feed import Feed
+from gateway.observe.introspection.history import History
+from gateway.observe.introspection.overview import Overview
+from gateway.observe.introspection.state import PublishedState
+from gateway.observe.observer import Observer
 from gateway.pb import introspection_pb2 as pb
 from gateway.pb import tap_pb2
 from tests.observe.introspection.observed import Observed, Replica
@@ -153,7 +159,7 @@ def test_a_revision_that_is_too_old_unknown_or_too_far_away_needs_a_snapshot(mon
     observed.publish()
     first = observed.state.number
     assert observed.state.since(first + 1) is None
-    monkeypatch.setattr(module, "RESUME_MAX", 4)
+    monkeypatch.setattr(history, "RESUME_MAX", 4)
     for number in range(6):
         observed.queued(f"main/c-{number}", number)
     observed.publish()
@@ -162,7 +168,7 @@ def test_a_revision_that_is_too_old_unknown_or_too_far_away_needs_a_snapshot(mon
 
 
 def test_removals_that_are_forgotten_end_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "REMOVALS_MAX", 3)
+    monkeypatch.setattr(history, "REMOVALS_MAX", 3)
     observed = Observed()
     connections = [observed.worker(f"w-{number}")[0] for number in range(5)]
     observed.publish()
@@ -187,3 +193,51 @@ def test_a_snapshot_stays_what_it_was_while_it_is_sent() -> None:
         replica.take(pb.WatchResponse.FromString(message))
     assert [operation.client_operation_id for operation in replica.operations.values()] == ["c-1"]
     assert replica.scheduler.counts.queued == 1
+
+
+def loaded(observed: Observed, history: History, *, is_published: bool) -> Observed:
+    """The next process, with the same model."""
+    following = Observed()
+    following.model = observed.model
+    following.translator = observed.translator
+    overview = Overview(observed.config, observed.model, lambda: {"tap-0": observed._link()}, lambda: observed.translator.foreign)
+    following.state = PublishedState(observed.model, overview, history, is_published=is_published)
+    following.feed = Feed(following.state)
+    following.observer = Observer(observed.model, {"tap-0": observed.translator}, following.feed)
+    following.tap = observed.tap
+    return following
+
+
+def test_a_state_that_was_published_to_its_end_goes_on_for_those_who_know_it() -> None:
+    observed = Observed()
+    for number in range(5):
+        observed.queued(f"main/c-{number}", number)
+    observed.worker("w-1")
+    observed.publish()
+    replica = replica_of(observed)
+    observed.queued("main/c-5", 5)
+    observed.publish()
+
+    following = loaded(observed, observed.state.history, is_published=True)
+    assert replica_of(following).operations == replica_of(observed).operations
+    assert replica_of(following).revision == replica_of(observed).revision
+    following.queued("main/c-6", 6)
+    following.publish()
+    missed = following.state.since(replica.revision.number)
+    assert missed is not None
+    response = pb.WatchResponse.FromString(missed)
+    assert sorted(each.client_operation_id for each in response.changes.operations) == ["c-5", "c-6"]
+    replica.take(response)
+    same(replica, following)
+
+
+def test_a_state_that_was_loaded_is_published_whole_in_its_own_epoch() -> None:
+    observed = Observed()
+    observed.queued("main/c-1", 1)
+    observed.worker("w-1")
+    observed.publish()
+    following = loaded(observed, History("epoch-2"), is_published=False)
+    (response,) = following.publish()
+    assert response.changes.revision == pb.Revision(epoch="epoch-2", number=1)
+    assert len(response.changes.workers) == 1
+    assert replica_of(following).operations == replica_of(observed).operations

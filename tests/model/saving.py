@@ -1,0 +1,13 @@
+"""A model as the next process has it: through the codec of checkpoints."""
+
+from __future__ import annotations
+
+from gateway.model.scheduler import SchedulerModel
+from gateway.observe.cacheability import Cacheability
+from gateway.observe.checkpoint.state import State, Subject
+from tests.observe.checkpoint.saved import through
+
+
+def saved(model: SchedulerModel) -> SchedulerModel:
+    """Saved and loaded."""
+    return through(State(Subject("", {}, {}), "", model, {}, Cacheability(), None)).model
