@@ -48,6 +48,7 @@ async def unlike(calm: Observer, observers: Mapping[str, Observer]) -> dict[str,
 def _unlike(state: Truth, answers: Answers) -> list[str]:
     found = unlike_scheduler(state, answers)
     found += [f"anomaly {each.kind}: {each.text}" for each in answers.scheduler.recent_anomalies]
+    found += answers.scheduler.health.reasons
     if answers.scheduler.records_missed:
         found.append(f"{answers.scheduler.records_missed} records missed")
     return found

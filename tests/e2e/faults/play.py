@@ -55,6 +55,8 @@ async def play(directory: Path, sizes: Sizes) -> Outcome:
             tap={"ring_bytes": RING_BYTES},
             scheduler={"worker_timeout_s": _WORKER_TIMEOUT_S},
             retention={"completed_s": 600},
+            # So that observers go on from some, and that some cannot be written.
+            observe={"checkpoint_interval_s": 0.5},
         )
         async with command("run", "--config", str(place.file)) as run:
             for up in ("tap bytes forwards", "reading the tap", "answering on"):
