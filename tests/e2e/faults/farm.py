@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -27,6 +28,7 @@ class Farm:
         self.fleet = fleet
         self._clients = clients
         self._chance = random.Random(seed)
+        self._numbers = itertools.count()
         self._gate = simulation.playbook.gate(_GATE)
         self._flows = asyncio.Event()
         #: What no worker of it can take.
@@ -86,7 +88,7 @@ class Farm:
         # Now and then the same again, all alike: whose came first, on several connections, only the scheduler knows.
         is_new = chance.random() < 0.9
         return Job(
-            arguments=("build", str(self.calls) if is_new else "again"),
+            arguments=("build", str(next(self._numbers)) if is_new else "again"),
             platform=(("cpu_count", "1"),),
             run=Run(
                 duration_s=chance.uniform(0.02, 0.4),
