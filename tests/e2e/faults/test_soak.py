@@ -14,7 +14,7 @@ from tests.e2e.faults.soak import soak
 
 #: Of medians of thirds: connections come and go at random, allocators keep what they may need again.
 _MORE_DESCRIPTORS = 10
-_MORE_KIB = 16 * 1024
+_MORE_KIB = 10 * 1024
 
 
 @pytest.mark.long
