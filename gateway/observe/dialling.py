@@ -15,6 +15,9 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class Dial(Protocol):
     """One record link's address; `str` says it to a person."""
 
+    #: What may be wrong when the tap ends the connection without a word.
+    hint: str
+
     async def open(self, limit: int) -> Streams:
         """Connect; `limit` is of the reader's buffer.
 
@@ -26,6 +29,8 @@ class Dial(Protocol):
 
 class UnixDial:
     """A tap process of this machine."""
+
+    hint = ""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -40,6 +45,9 @@ class UnixDial:
 
 class TlsDial:
     """A tap process of another machine."""
+
+    # asyncio ends a handshake that fails on the server's side without an alert.
+    hint = " before it said anything: the client_ca_file there has to be of the authority of our cert_file"
 
     def __init__(self, endpoint: RecordEndpoint, setting: str) -> None:
         """`setting` names it in the configuration.

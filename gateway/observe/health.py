@@ -26,6 +26,7 @@ _BULK_BYTES = 64 * 1024 * 1024
 _BLIND_ADVICE = {
     "TLS": "give the tap certificates (gateway.taps[].tls, upstream_tls towards NativeLink), or point its peer at it without TLS",
     "OVERLOADED": "the machine is too slow for the traffic: give the tap more CPU or send bulk traffic past it",
+    "HANDED_OVER": "its calls show again when the peer reconnects",
 }
 _BLIND_ADVICE_OTHERWISE = "its calls show again when the peer reconnects; if it happens again, report it with the tap's log"
 

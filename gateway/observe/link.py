@@ -104,14 +104,16 @@ class RecordLink:
         try:
             position = self._position()
             writer.write(delimited(tap_pb2.ReadRequest(run=position.run, next_sequence=position.next_sequence).SerializeToString()))
-            await self._read(reader, writer)
+            has_said_something = await self._read(reader, writer)
         except (OSError, FramingError, TimeoutError) as error:
             return f"the record link at {self._dial} broke: {_words(error)}"
         finally:
             writer.close()
-        return f"the tap at {self._dial} closed the record link"
+        return f"the tap at {self._dial} closed the record link{'' if has_said_something else self._dial.hint}"
 
-    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """To the end; whether there was any record."""
+        has_said_something = False
         splitter = Splitter(_RECORD_BYTES)
         acknowledged_at = self._clock()
         while data := await _read_some(reader):
@@ -125,6 +127,7 @@ class RecordLink:
             if not records:
                 continue
             self._up()
+            has_said_something = True
             if any(record.HasField("tick") for record in records):
                 self._last_tick = self._clock()
             self._receive(records)
@@ -134,6 +137,7 @@ class RecordLink:
                 writer.write(delimited(acknowledgement.SerializeToString()))
             # A backlog is read without ever waiting for the socket: others get their turn.
             await asyncio.sleep(0)
+        return has_said_something
 
     def _up(self) -> None:
         if self.problem is not None:

@@ -19,6 +19,7 @@ from gateway.observe.actions import ActionContent, ActionName
 from gateway.observe.cas import ActionReader
 from gateway.observe.introspection.feed import Feed
 from gateway.observe.link import Position
+from gateway.observe.statistics import Statistics
 from gateway.observe.translate import Translator
 from gateway.pb import tap_pb2
 
@@ -49,9 +50,10 @@ _WAITING_MAX = 5_000
 class Observer:
     """Feeds the model."""
 
-    def __init__(self, model: SchedulerModel, translators: Mapping[str, Translator], feed: Feed) -> None:
+    def __init__(self, model: SchedulerModel, statistics: Statistics, translators: Mapping[str, Translator], feed: Feed) -> None:
         """`translators`: by the name of the source, a record link; one at least."""
         self._model = model
+        self._statistics = statistics
         self._translators = translators
         self._feed = feed
         #: None: no CAS is configured.
@@ -71,7 +73,8 @@ class Observer:
         return self._heard >= self._translators.keys()
 
     def position(self, source: str) -> Position:
-        """Where a link goes on."""
+        """Where a link goes on, after everything that it has brought."""
+        self.settle()
         translator = self._translators[source]
         run = translator.run
         return Position(run.id if run else "", translator.next_sequence)
@@ -110,8 +113,8 @@ class Observer:
         changes: list[Change] = []
         for translator, record in records:
             for event in translator.translate(record):
-                changes += model.apply(event)
-            changes += model.advance(translator.now)
+                changes += self._counted(model.apply(event))
+            changes += self._counted(model.advance(translator.now))
         self._changed(changes)
 
     def want_actions(self) -> None:
@@ -121,7 +124,13 @@ class Observer:
 
     def action_found(self, name: ActionName, content: ActionContent) -> None:
         """The CAS answered."""
-        self._changed(self._model.apply(self._action_read(name, content)))
+        self._changed(self._counted(self._model.apply(self._action_read(name, content))))
+
+    def _counted(self, changes: list[Change]) -> list[Change]:
+        """The changes of one event; statistics look at the model while it is as they left it."""
+        if changes:
+            self._statistics.count(changes, self._model)
+        return changes
 
     def _changed(self, changes: list[Change]) -> None:
         if self.actions is not None:
@@ -141,7 +150,7 @@ class Observer:
             name = ActionName(operation.key.instance_name, operation.key.digest)
             content = actions.want(*name)
             if content is not None:
-                more += self._model.apply(self._action_read(name, content))
+                more += self._counted(self._model.apply(self._action_read(name, content)))
         return more
 
     def _action_read(self, name: ActionName, content: ActionContent) -> ActionRead:

@@ -63,9 +63,10 @@ async def _go_on(config: Config, beginning: Beginning, dialled: Mapping[str, Dia
     def checkpoint_state() -> CheckpointState:
         return CheckpointState(None if observer.has_heard_all else beginning.written_at, writer.problem)
 
-    overview = Overview(config, model, link_states, foreign, checkpoint_state)
+    statistics = beginning.state.statistics
+    overview = Overview(config, model, statistics, link_states, foreign, checkpoint_state)
     feed = Feed(PublishedState(model, overview, beginning.history, is_published=beginning.is_published))
-    observer = Observer(model, translators, feed)
+    observer = Observer(model, statistics, translators, feed)
     writer = CheckpointWriter(config, beginning.state, lambda: observer.batches)
     links = {
         name: RecordLink(dial, partial(observer.position, name), partial(observer.receive, name)) for name, dial in dialled.items()

@@ -532,6 +532,8 @@ class Blinded(_message.Message):
         """More bytes waited to be decoded than the tap keeps (the machine is overloaded)."""
         INTERNAL: Blinded._Reason.ValueType  # 5
         """The decoder failed: a defect of the tap."""
+        HANDED_OVER: Blinded._Reason.ValueType  # 6
+        """The tap was upgraded to a release whose decoders are different, and something was said before."""
 
     class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper): ...
     REASON_UNSPECIFIED: Blinded.Reason.ValueType  # 0
@@ -545,6 +547,8 @@ class Blinded(_message.Message):
     """More bytes waited to be decoded than the tap keeps (the machine is overloaded)."""
     INTERNAL: Blinded.Reason.ValueType  # 5
     """The decoder failed: a defect of the tap."""
+    HANDED_OVER: Blinded.Reason.ValueType  # 6
+    """The tap was upgraded to a release whose decoders are different, and something was said before."""
 
     REASON_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int

@@ -47,7 +47,7 @@ class Overview:
         now, wall = self._now(), int(self._wall())
         replica = self._upstream.replica
         scheduler = replica.scheduler if replica is not None else _NOTHING_KNOWN
-        status, reasons = self._judge()
+        status, reasons = self.judge()
 
         def render() -> bytes:
             return to_json(
@@ -62,7 +62,7 @@ class Overview:
 
         return status != "unhealthy", self._once("health", scheduler, (int(now), wall, status, *reasons), render)
 
-    def _judge(self) -> tuple[str, list[str]]:
+    def judge(self) -> tuple[str, list[str]]:
         """The status word and why it is not "healthy"."""
         upstream = self._upstream
         if upstream.replica is None:
