@@ -24,7 +24,7 @@ def nothing_known(upstream: Upstream) -> str:
 class Overview:
     """Renders the three documents that are about everything."""
 
-    def __init__(self, upstream: Upstream, *, now: Callable[[], float], wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, upstream: Upstream, *, now: Callable[[], float] = time.time, wall: Callable[[], float] = time.time) -> None:
         """Args: who is followed; the clock of uptimes; that of the machine, for the time of an answer. In Unix seconds."""
         self._upstream = upstream
         self._now = now
