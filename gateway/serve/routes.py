@@ -5,7 +5,6 @@ The seven routes of monitoring-api.md, /metrics for Prometheus, and /livez and /
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
@@ -35,8 +34,8 @@ _READY = to_json(ProbeJson("ready"))
 class Routes:
     """All addresses of the HTTP side."""
 
-    def __init__(self, upstream: Upstream, overview: Overview, *, now: Callable[[], float] = time.time) -> None:
-        """Args: who is followed; what renders the documents; the wall clock, in Unix seconds."""
+    def __init__(self, upstream: Upstream, overview: Overview, *, now: Callable[[], float]) -> None:
+        """Args: who is followed; what renders the documents; the clock of ages, in Unix seconds."""
         self._upstream = upstream
         self._overview = overview
         self._details = Details(upstream)
