@@ -7,6 +7,7 @@ compared where they arrive.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -58,7 +59,13 @@ class Upstream:
 
     async def listen(self) -> None:
         if self._server is None:
-            self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, reuse_address=True)
+            async with asyncio.timeout(_PATIENCE_S):
+                while self._server is None:
+                    # While it was away, somebody else may look whether the port is free.
+                    with contextlib.suppress(OSError):
+                        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, reuse_address=True)
+                        return
+                    await asyncio.sleep(0.05)
 
     async def leave(self) -> None:
         if self._server is not None:
