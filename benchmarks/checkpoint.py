@@ -137,8 +137,8 @@ async def _alone(directory: Path, operations: int) -> None:
     config = _config(directory, operations, 0.0)
     begun = restore(config, model_settings(config), ["tap-0"], 0)
     state = begun.state
-    link = LinkState(0.0, is_fresh=True, problem=None, run=None)
-    published = PublishedState(state.model, Overview(config, state.model, lambda: {"tap-0": link}, dict), begun.history)
+    links = {"tap-0": LinkState(0.0, is_fresh=True, problem=None, run=None)}
+    published = PublishedState(state.model, Overview(config, state.model, state.statistics, lambda: links, dict), begun.history)
     for record in beginning(0):
         for event in state.translators["tap-0"].translate(record):
             state.model.apply(event)
@@ -169,7 +169,12 @@ async def _alone(directory: Path, operations: int) -> None:
     loaded = restore(config, model_settings(config), ["tap-0"], time.time_ns()).state
     loading = time.perf_counter() - before
     before = time.perf_counter()
-    PublishedState(loaded.model, Overview(config, loaded.model, lambda: {"tap-0": link}, dict), History("epoch"), is_published=True)
+    PublishedState(
+        loaded.model,
+        Overview(config, loaded.model, loaded.statistics, lambda: links, dict),
+        History("epoch"),
+        is_published=True,
+    )
     encoding = time.perf_counter() - before
     print(
         f"{operations} operations, {size / 1e6:.2f} MB: the observer stands still for {statistics.median(paused) * 1e3:.1f} ms "

@@ -9,7 +9,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gateway.errors import StartError
@@ -19,7 +19,7 @@ _RETRY_S = 0.01
 
 @contextmanager
 def exclusive_lock(path: Path, setting: str, within_s: float = 0.0) -> Iterator[None]:
-    """Hold the lock; the file says which process holds it.
+    """Hold the lock; the file says which process holds it, where that can be written.
 
     Args:
         path: of the file; its directory exists.
@@ -41,8 +41,10 @@ def exclusive_lock(path: Path, setting: str, within_s: float = 0.0) -> Iterator[
             raise StartError(
                 f"{setting}: {path.parent}: in use by another gateway (pid {holder}, {path.name}): stop that one, or choose another"
             ) from error
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+        # For people alone: a disk that is full keeps no role from starting.
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
         yield
     finally:
         os.close(descriptor)

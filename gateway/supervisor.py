@@ -81,8 +81,8 @@ class Supervisor:
         """Start every role, keep them, and end them within `config.stop_timeout_s` after `stop` is set.
 
         Raises:
-            StartError: another gateway uses state_dir, or a port is in use, or nothing is taken over. Nothing was started, or
-                nothing is left of it.
+            StartError: another gateway uses state_dir, nothing can be written there, a port is in use, or nothing is taken over.
+                Nothing was started, or nothing is left of it.
         """
         prepare_state_dir(self._config.state_dir)
         with contextlib.ExitStack() as stack:
@@ -359,11 +359,17 @@ def _close_later(stack: contextlib.ExitStack, listeners: Iterable[socket.socket]
 
 
 def _write_privately(file: Path, text: str) -> None:
-    """Whole or not at all, and for this user only."""
+    """Whole or not at all, and for this user only.
+
+    Raises:
+        StartError: it cannot be written, as where the disk is full.
+    """
     draft = file.with_suffix(".new")
-    with contextlib.suppress(FileNotFoundError):
-        draft.unlink()
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as opened:  # noqa: PTH123 # a descriptor has no path
-        opened.write(text)
-    draft.replace(file)
+    try:
+        draft.unlink(missing_ok=True)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as opened:  # noqa: PTH123 # a descriptor has no path
+            opened.write(text)
+        draft.replace(file)
+    except OSError as error:
+        raise StartError(f"gateway.state_dir: cannot write {file}: {error.strerror}") from error

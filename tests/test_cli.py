@@ -74,7 +74,7 @@ def test_help_tells_every_option(name: str, options: set[str], capsys: pytest.Ca
         ["run", "--confi", "x"],
         ["tap", "--listener", "x"],
         ["tap", "--listener", "x=999999"],
-        ["observe", "--replay", "x", "--speed", "0"],
+        ["observe", "--replay", "x", "--speed", "-1"],
         ["observe", "--speed", "fast"],
         ["tap", "--record-bytes", "5"],
         ["inspect"],

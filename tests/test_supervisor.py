@@ -1,6 +1,7 @@
 import asyncio
 import json
 import os
+import resource
 import signal
 import stat
 import sys
@@ -175,6 +176,21 @@ async def test_what_runs_is_a_private_copy_of_what_was_checked(tmp_path: Path) -
         assert stat.S_IMODE(running.stat().st_mode) == 0o600
         assert stat.S_IMODE(settings.state_dir.stat().st_mode) == 0o700
         assert json.loads(running.read_text())["servers"][0]["listener"]["http"]["socket_address"] == f"[::1]:{settings.http}"
+
+
+async def test_a_disk_that_is_full_at_the_start_is_told_with_its_setting(tmp_path: Path) -> None:
+    settings = Settings(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # The command inherits that it can write no file.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        code, _, said = await finished("run", "--config", str(settings.file))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (code, said) == (
+        1,
+        f"nativelink-gateway run: gateway.state_dir: cannot write {settings.state_dir / 'running.json'}: File too large\n",
+    )
 
 
 def test_the_tap_is_started_again_at_once_and_nobody_without_bound() -> None:

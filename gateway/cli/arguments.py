@@ -93,7 +93,7 @@ def _add_options(command: argparse.ArgumentParser, name: str) -> None:
             type=_speed,
             default=1.0,
             metavar="N",
-            help="of a replay, times the recording's; max: as fast as it goes",
+            help="of a replay, times the recording's; 0 or max: as fast as it goes (default: 1)",
         )
     if name in {"tap", "serve"}:
         command.add_argument(
@@ -130,14 +130,14 @@ def _listener(text: str) -> tuple[str, int]:
 
 
 def _speed(text: str) -> float:
-    if text == "max":
+    if text in {"max", "0"}:
         return 0.0
     try:
         speed = float(text)
     except ValueError:
         speed = 0.0
     if not 0.0 < speed <= 1_000_000.0:
-        raise argparse.ArgumentTypeError(f"{text}: a number over 0, or max")
+        raise argparse.ArgumentTypeError(f"{text}: a number, or max")
     return speed
 
 

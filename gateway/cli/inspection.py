@@ -48,7 +48,7 @@ def inspect(options: argparse.Namespace) -> None:
     else:
         _show(files, options)
     for damage in files.damage:
-        sys.stderr.write(f"nativelink-gateway inspect: {damage}\n")
+        _say(str(damage))
 
 
 def _show(files: RecordingFiles, options: argparse.Namespace) -> None:
@@ -72,12 +72,22 @@ def _redact(files: RecordingFiles, options: argparse.Namespace) -> None:
     out: Path = options.redact
     try:
         descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "wb") as opened:  # noqa: PTH123 # a descriptor has no path
-            opened.writelines(delimited(redaction.redact(record).SerializeToString()) for record in files.records())
     except FileExistsError:
         raise StartError(f"--redact {out}: a name that is free: this one is not overwritten") from None
     except OSError as error:
         raise StartError(f"--redact {out}: {error.strerror}") from None
+    try:
+        with open(descriptor, "wb") as opened:  # noqa: PTH123 # a descriptor has no path
+            opened.writelines(delimited(redaction.redact(record).SerializeToString()) for record in files.records())
+    except OSError as error:
+        out.unlink(missing_ok=True)
+        raise StartError(f"--redact {out}: {error.strerror}") from None
+    for name, stands_for_it in redaction.schedulers.items():
+        _say(f"the scheduler {name!r} is called {stands_for_it!r} in {out}: so does a configuration that plays it")
+
+
+def _say(sentence: str) -> None:
+    sys.stderr.write(f"nativelink-gateway inspect: {sentence}\n")
 
 
 def _key(file: Path | None) -> bytes:

@@ -26,6 +26,9 @@ from gateway.lock import exclusive_lock
 
 #: How long the process that was taken over from may take to be gone: it writes its last lines first.
 _LEAVING_S = 5.0
+#: Of the time that stopping may take, the part that is left for the end of a recording.
+_RECORD_END = 0.5
+
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +100,7 @@ def run_replay(config: Config, file: Path, speed: float) -> None:
 _Work = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 
-def _recorded(work: _Work, record_socket: Path, record_to: RecordTo | None, is_ours: asyncio.Event) -> _Work:
+def _recorded(work: _Work, record_socket: Path, record_to: RecordTo | None, is_ours: asyncio.Event, end_within_s: float) -> _Work:
     """`is_ours` is set when the record link is this process's."""
 
     async def recorded(stop: asyncio.Event) -> None:
@@ -109,7 +112,7 @@ def _recorded(work: _Work, record_socket: Path, record_to: RecordTo | None, is_o
             beginning = tasks.create_task(is_ours.wait(), name="wait for the record link")
             await asyncio.wait([working, beginning], return_when=asyncio.FIRST_COMPLETED)
             if not beginning.cancel():
-                async with recording(record_socket, record_to):
+                async with recording(record_socket, record_to, end_within_s):
                     await asyncio.wait([working])
 
     return recorded
@@ -139,7 +142,7 @@ def _tap(config: Config, listeners: dict[str, socket.socket], options: TapOption
     def work(stop: asyncio.Event) -> Coroutine[Any, Any, None]:
         return role.run(config, listeners, stop, process=process, upgrade=upgrade)
 
-    return _recorded(work, config.record_sockets[process], options.record_to, is_ours)
+    return _recorded(work, config.record_sockets[process], options.record_to, is_ours, config.stop_timeout_s * _RECORD_END)
 
 
 def _observe(config: Config, listeners: dict[str, socket.socket]) -> _Work:

@@ -70,6 +70,11 @@ class TlsDial:
         )
 
 
+def local_names(config: Config) -> list[str]:
+    """The record links of this machine's tap processes."""
+    return [path.stem for path in config.record_sockets] if config.record_link.local else []
+
+
 def dials(config: Config) -> dict[str, Dial]:
     """Every record link that is followed, by its name: of a unix socket its file's, of another machine host:port.
 

@@ -105,6 +105,11 @@ def _reasons(config: Config, link: LinkState, model: ModelState, checkpoint: Che
         yield _unattached(link)
         if checkpoint.shown_from is not None:
             yield f"What is shown is the checkpoint of {_clock(checkpoint.shown_from)}: it is corrected when a tap is attached."
+    if link.detached and checkpoint.shown_from is not None:
+        yield (
+            f"Of what goes by a tap process that is not attached, the checkpoint of {_clock(checkpoint.shown_from)} is shown: "
+            "it is corrected when that is attached."
+        )
     for name, why in link.detached:
         yield f"Tap process {name} is not attached ({why}), and what goes by there is not shown: see whether it runs."
     if link.is_fresh and link.run and link.run.last_tick and link.run.last_tick.loop_lag_ns >= HELD_UP_NS:
@@ -173,6 +178,12 @@ def _notes(config: Config, link: LinkState, model: ModelState, checkpoint: Check
                 f"{share} % of the bytes through tap {listener.name!r} are not execution traffic: point clients' --remote_cache "
                 f"straight at NativeLink ({listener.upstream}) to keep bulk transfers off the tap."
             )
+    for name, behind_s in link.astray:
+        way = "behind" if behind_s > 0 else "before"
+        yield (
+            f"The clock of the tap at {name} is {abs(behind_s):.0f} s {way} the one here, and so are the times that it brings: "
+            "synchronise the clocks of both machines, then restart that tap."
+        )
     if checkpoint.problem is not None:
         yield (
             f"The checkpoint in {config.state_dir} (gateway.state_dir) cannot be written ({checkpoint.problem}): when observe "

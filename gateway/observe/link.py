@@ -58,11 +58,13 @@ class RecordLink:
         receive: Callable[[list[tap_pb2.TapRecord]], None],
         *,
         clock: Callable[[], float] = time.monotonic,
+        unix_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._dial = dial
         self._position = position
         self._receive = receive
         self._clock = clock
+        self._unix_ns = unix_ns
         #: Why the link is down; None: it is up.
         self.problem: str | None = "not connected yet"
         self._began = clock()
@@ -70,6 +72,8 @@ class RecordLink:
         self._logged: str | None = None
         #: Clock at the last Tick; None: there was none.
         self._last_tick: float | None = None
+        #: How far the tap's clock was behind this one's at the last Tick that came by itself; None: there was none.
+        self.behind_s: float | None = None
         #: Records that are none. The sequence shows the loss.
         self.malformed = 0
 
@@ -114,6 +118,8 @@ class RecordLink:
     async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """To the end; whether there was any record."""
         has_said_something = False
+        #: Nanoseconds between the tap's monotonic clock and Unix time.
+        offset = 0
         splitter = Splitter(_RECORD_BYTES)
         acknowledged_at = self._clock()
         while data := await _read_some(reader):
@@ -128,8 +134,14 @@ class RecordLink:
                 continue
             self._up()
             has_said_something = True
-            if any(record.HasField("tick") for record in records):
-                self._last_tick = self._clock()
+            for record in records:
+                if record.HasField("run_started"):
+                    offset = record.run_started.unix_ns - record.run_started.monotonic_ns
+                elif record.HasField("tick"):
+                    self._last_tick = self._clock()
+                    if len(data) < _READ_BYTES:
+                        # Of a backlog it would say how old that is.
+                        self.behind_s = (self._unix_ns() - record.monotonic_ns - offset) / 1e9
             self._receive(records)
             if self._clock() - acknowledged_at >= _ACKNOWLEDGE_S:
                 acknowledged_at = self._clock()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gateway.observe.taps import ListenerState, TapRun
 from gateway.pb import tap_pb2
+
+#: A clock that is off by more than this makes times that people notice.
+ASTRAY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +24,14 @@ class LinkState:
     problem: str | None
     #: None: nothing was ever read.
     run: TapRun | None
+    #: How far the tap's clock is behind this one's, in seconds, seen at the last Tick; None: not measured, the clock is the same.
+    behind_s: float | None = None
     #: What is played instead of followed, a sentence; None: a tap is followed.
     replay: str | None = None
     #: Of several: those that are not fresh while others are: name and why.
     detached: tuple[tuple[str, str], ...] = ()
+    #: Of all: those whose clock is off: name and `behind_s`.
+    astray: tuple[tuple[str, float], ...] = ()
 
     @property
     def is_whole(self) -> bool:
@@ -42,8 +49,11 @@ class LinkState:
 def together(links: Mapping[str, LinkState]) -> LinkState:
     """All of them as one; there is at least one."""
     states = list(links.values())
+    astray = tuple(
+        (name, state.behind_s) for name, state in links.items() if state.behind_s is not None and abs(state.behind_s) > ASTRAY_S
+    )
     if len(states) == 1:
-        return states[0]
+        return replace(states[0], astray=astray)
     fresh = [state for state in states if state.is_fresh]
     detached = tuple((name, state.why) for name, state in links.items() if not state.is_fresh) if fresh else ()
     worst = next((state for state in states if state.problem is not None), states[0])
@@ -54,6 +64,7 @@ def together(links: Mapping[str, LinkState]) -> LinkState:
         problem=None if fresh else worst.problem,
         run=_one_run([state.run for state in states if state.run is not None]),
         detached=detached,
+        astray=astray,
     )
 
 

@@ -7,7 +7,7 @@ counts as read at the time of the latest record.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from gateway.config.types import Carries, Config, PropertyType
 from gateway.model.changes import Change, OperationChanged
@@ -17,8 +17,10 @@ from gateway.model.settings import ModelSettings
 from gateway.observe import merge
 from gateway.observe.actions import ActionContent, ActionName
 from gateway.observe.cas import ActionReader
+from gateway.observe.clock import MachineClock
 from gateway.observe.introspection.feed import Feed
 from gateway.observe.link import Position
+from gateway.observe.statistics import Statistics
 from gateway.observe.translate import Translator
 from gateway.pb import tap_pb2
 
@@ -49,9 +51,18 @@ _WAITING_MAX = 5_000
 class Observer:
     """Feeds the model."""
 
-    def __init__(self, model: SchedulerModel, translators: Mapping[str, Translator], feed: Feed) -> None:
-        """`translators`: by the name of the source, a record link; one at least."""
+    def __init__(
+        self,
+        model: SchedulerModel,
+        statistics: Statistics,
+        translators: Mapping[str, Translator],
+        feed: Feed,
+        local: Collection[str] = (),
+    ) -> None:
+        """`translators`: by the name of the source, a record link; one at least. `local`: those of this machine's taps."""
+        self._clock = MachineClock(translators, local)
         self._model = model
+        self._statistics = statistics
         self._translators = translators
         self._feed = feed
         #: None: no CAS is configured.
@@ -80,6 +91,7 @@ class Observer:
     def receive(self, source: str, records: Sequence[tap_pb2.TapRecord]) -> None:
         """A batch of a link. With one source it is in the model at once, with several after `merge.WINDOW_S`."""
         self._heard.add(source)
+        self._clock.agree(source, records)
         if len(self._translators) == 1:
             self._fold((self._translators[source], record) for record in records)
             return
@@ -111,8 +123,8 @@ class Observer:
         changes: list[Change] = []
         for translator, record in records:
             for event in translator.translate(record):
-                changes += model.apply(event)
-            changes += model.advance(translator.now)
+                changes += self._counted(model.apply(event))
+            changes += self._counted(model.advance(translator.now))
         self._changed(changes)
 
     def want_actions(self) -> None:
@@ -122,7 +134,13 @@ class Observer:
 
     def action_found(self, name: ActionName, content: ActionContent) -> None:
         """The CAS answered."""
-        self._changed(self._model.apply(self._action_read(name, content)))
+        self._changed(self._counted(self._model.apply(self._action_read(name, content))))
+
+    def _counted(self, changes: list[Change]) -> list[Change]:
+        """The changes of one event; statistics look at the model while it is as they left it."""
+        if changes:
+            self._statistics.count(changes, self._model)
+        return changes
 
     def _changed(self, changes: list[Change]) -> None:
         if self.actions is not None:
@@ -142,7 +160,7 @@ class Observer:
             name = ActionName(operation.key.instance_name, operation.key.digest)
             content = actions.want(*name)
             if content is not None:
-                more += self._model.apply(self._action_read(name, content))
+                more += self._counted(self._model.apply(self._action_read(name, content)))
         return more
 
     def _action_read(self, name: ActionName, content: ActionContent) -> ActionRead:

@@ -19,11 +19,12 @@ from gateway.observe.introspection.state import PublishedState
 from gateway.observe.links import LinkState
 from gateway.observe.observer import Observer, model_settings
 from gateway.observe.recording.replay import Replay
+from gateway.observe.statistics import Statistics
 from gateway.observe.translate import Translator
 
 #: Of the time that stopping may take, the part that answers under way get.
 _GRACE = 0.2
-_SOURCE = "replay"
+_SOURCE = "tap-0"
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +41,10 @@ async def run(config: Config, replay: Replay, stop: asyncio.Event) -> None:
     def link_states() -> dict[str, LinkState]:
         return {_SOURCE: LinkState(0.0, is_fresh=True, problem=None, run=translator.run, replay=replay.describe())}
 
-    overview = Overview(config, model, link_states, lambda: translator.foreign)
+    statistics = Statistics(model)
+    overview = Overview(config, model, statistics, link_states, lambda: translator.foreign)
     feed = Feed(PublishedState(model, overview, History(uuid.uuid4().hex)))
-    observer = Observer(model, {_SOURCE: translator}, feed)
+    observer = Observer(model, statistics, {_SOURCE: translator}, feed)
     service = IntrospectionService(Answers(model, feed), feed)
     server = listening.create_server()
     await service.register(server)

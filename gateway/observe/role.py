@@ -15,7 +15,7 @@ from gateway.observe import listening
 from gateway.observe.cas import ActionReader
 from gateway.observe.checkpoint.restore import Beginning, give_up, restore
 from gateway.observe.checkpoint.writer import CheckpointWriter
-from gateway.observe.dialling import Dial, dials
+from gateway.observe.dialling import Dial, dials, local_names
 from gateway.observe.health import CheckpointState
 from gateway.observe.introspection.answers import Answers
 from gateway.observe.introspection.feed import Feed
@@ -52,9 +52,18 @@ async def run(config: Config, stop: asyncio.Event) -> None:
 async def _go_on(config: Config, beginning: Beginning, dialled: Mapping[str, Dial], stop: asyncio.Event) -> None:
     model, translators = beginning.state.model, beginning.state.translators
 
+    local = local_names(config)
+
     def link_states() -> dict[str, LinkState]:
         return {
-            name: LinkState(link.silence_s(), link.is_fresh, link.problem, translators[name].run) for name, link in links.items()
+            name: LinkState(
+                link.silence_s(),
+                link.is_fresh,
+                link.problem,
+                translators[name].run,
+                None if name in local else link.behind_s,
+            )
+            for name, link in links.items()
         }
 
     def foreign() -> Counter[str]:
@@ -63,9 +72,10 @@ async def _go_on(config: Config, beginning: Beginning, dialled: Mapping[str, Dia
     def checkpoint_state() -> CheckpointState:
         return CheckpointState(None if observer.has_heard_all else beginning.written_at, writer.problem)
 
-    overview = Overview(config, model, link_states, foreign, checkpoint_state)
+    statistics = beginning.state.statistics
+    overview = Overview(config, model, statistics, link_states, foreign, checkpoint_state)
     feed = Feed(PublishedState(model, overview, beginning.history, is_published=beginning.is_published))
-    observer = Observer(model, translators, feed)
+    observer = Observer(model, statistics, translators, feed, local)
     writer = CheckpointWriter(config, beginning.state, lambda: observer.batches)
     links = {
         name: RecordLink(dial, partial(observer.position, name), partial(observer.receive, name)) for name, dial in dialled.items()

@@ -139,7 +139,11 @@ class _Reader(asyncio.Protocol):
         if not self.reads or self._handle is not None:
             return
         for _ in range(_STRETCHES):
-            if self._paused or self._transport is None or not self._write_some():
+            if self._paused or self._transport is None:
+                return
+            if not self._write_some():
+                if self._link.is_ending:
+                    self.close()
                 return
         self._handle = asyncio.get_running_loop().call_soon(self._go_on)
 
@@ -205,6 +209,8 @@ class Link:
         self._server: asyncio.Server | None = None
         #: Times that a reader was told Gap.
         self.gaps = 0
+        #: Nothing more will come: who has everything may go.
+        self.is_ending = False
 
     @property
     def readers(self) -> int:
@@ -248,14 +254,17 @@ class Link:
             reader.pump()
 
     async def stop(self, within_s: float) -> None:
-        """Lets readers have what was written to them, for so long, and ends."""
+        """Lets readers have everything that is there, for so long, and ends."""
         if self._server is not None:
             self._server.close()
         if self._remote is not None:
             await self._remote.stop()
-        self.wake()
+        self.is_ending = True
         for reader in list(self._readers):
-            reader.close()
+            if reader.reads:
+                reader.pump()
+            else:
+                reader.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await self._empty.wait()

@@ -120,7 +120,9 @@ class RemoteListener:
         loop = asyncio.get_running_loop()
         try:
             peer = str(Address(*connection.getpeername()[:2]))
-            await loop.connect_accepted_socket(reader, connection, ssl=self._context.current(), ssl_handshake_timeout=_HANDSHAKE_S)
+            # Off the loop: a file system that hangs holds up no build.
+            context = await asyncio.to_thread(self._context.current)
+            await loop.connect_accepted_socket(reader, connection, ssl=context, ssl_handshake_timeout=_HANDSHAKE_S)
         except (OSError, ssl.SSLError) as error:
             connection.close()
             _log.warning("a reader of the record link was refused: %s", error.strerror or error)

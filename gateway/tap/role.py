@@ -107,6 +107,17 @@ def _bind(tap: Tap, listen: Address, *, is_shared: bool, listens: bool) -> socke
     return sock
 
 
+def _remote(config: Config, process: int) -> RemoteListener | None:
+    """What other machines read at; None: nothing. A tap whose listeners are there goes on without it: builds need the tap."""
+    if config.record_link.listen is None:
+        return None
+    try:
+        return RemoteListener(config.record_link, process)
+    except StartError as error:
+        _log.error("%s; until the tap is started again other machines cannot read its records", error)
+        return None
+
+
 def leave() -> None:
     """Ends this process without a word to any peer: its sockets live on in another."""
     logging.shutdown()
@@ -194,8 +205,7 @@ def _assemble(
         snapshot, ring = None, Ring(config.tap.ring_bytes)
         described = [_describe(tap, listeners[tap.name]) for tap in config.taps]
         journal = Journal(secrets.token_hex(16), time.time_ns(), time.monotonic_ns(), described, config.tap, ring.append)
-    remote = RemoteListener(config.record_link, process) if config.record_link.listen is not None else None
-    link = Link(config.record_sockets[process], ring, journal, remote)
+    link = Link(config.record_sockets[process], ring, journal, _remote(config, process))
     intake = Intake(asyncio.get_running_loop(), config.tap.undecoded_bytes, config.tap.decode_interval_ms / 1000, link.wake)
     if snapshot is not None:
         link.gaps = snapshot.gaps

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import stat
+import sys
+from asyncio.subprocess import PIPE, create_subprocess_exec, create_subprocess_shell
 from pathlib import Path
 
 import grpc
@@ -16,6 +19,9 @@ from gateway.pb import introspection_pb2 as pb
 from gateway.pb.introspection_pb2_grpc import IntrospectionStub
 from gateway.simulation import Job, Simulation, WorkerSpec
 from tests.command import PATIENCE_S, command, finished, free_ports
+from tests.observe.recording.played import written
+from tests.observe.records import ScriptedTap
+from tests.tap.running import until
 
 
 async def _record(folder: Path, file: Path) -> None:
@@ -37,10 +43,14 @@ async def _record(folder: Path, file: Path) -> None:
             },
         ]
         config = folder / "gateway.json"
-        config.write_text(json.dumps({"gateway": {"taps": taps, "cas": None, "state_dir": str(folder / "state")}}))
+        config.write_text(
+            json.dumps({"gateway": {"taps": taps, "cas": None, "state_dir": str(folder / "state"), "stop_timeout_s": PATIENCE_S}})
+        )
         async with command("tap", "--config", str(config), "--record", str(file)) as tap:
             await tap.logged("recording to")
             await tap.logged("tap workers forwards", 1)
+            # The recorder is a process of its own, which has to be there before the tap goes.
+            await until(lambda: _size(file) > 0)
             await simulation.add_worker(WorkerSpec(prefix="linux-"), via=f"127.0.0.1:{workers}")
             client = await simulation.add_client(via=f"127.0.0.1:{execution}", instance_name="main")
             for number in range(3):
@@ -74,12 +84,20 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "file"
 
 
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
 def _mode(file: Path) -> int:
     return stat.S_IMODE(file.stat().st_mode)
 
 
 def _bytes(file: Path) -> bytes:
     return file.read_bytes()
+
+
+def _write(file: Path, data: bytes) -> None:
+    file.write_bytes(data)
 
 
 async def test_a_recording_is_shown(recorded: Path) -> None:
@@ -134,6 +152,51 @@ async def test_one_key_makes_equal_recordings(recorded: Path, tmp_path: Path) ->
     assert (code, "No such file" in err) == (1, True)
 
 
+async def test_the_beginning_of_a_recording_is_shown_to_who_wants_no_more(recorded: Path) -> None:
+    shell = f"{sys.executable} -P -m gateway.cli inspect {recorded} | head -n 1"
+    process = await create_subprocess_shell(shell, stdout=PIPE, stderr=PIPE)
+    out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+    assert (out.count(b"\n"), err) == (1, b"")
+    assert b"run_started" in out
+
+
+async def test_inspecting_begins_without_what_other_commands_need() -> None:
+    code = (
+        "import sys, gateway.cli.entry, gateway.observe.recording.inspection, gateway.observe.recording.redaction\n"
+        "print(sorted({'grpc', 'aiohttp', 'uvloop', 'gateway.tap.role', 'gateway.supervisor'} & set(sys.modules)))"
+    )
+    process = await create_subprocess_exec(sys.executable, "-c", code, stdout=PIPE)
+    out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+    assert out == b"[]\n"
+
+
+async def test_who_redacts_is_told_what_schedulers_are_called_afterwards(tmp_path: Path) -> None:
+    script = ScriptedTap(schedulers={"execution": "OURS", "workers": "MAIN_SCHEDULER"})
+    file = written(tmp_path, script.records)
+    code, _, err = await finished("inspect", str(file), "--redact", str(tmp_path / "out"))
+    assert code == 0
+    called = re.fullmatch(
+        rf"nativelink-gateway inspect: the scheduler 'OURS' is called '(h[0-9a-f]{{16}})' in {tmp_path}/out: "
+        r"so does a configuration that plays it\n",
+        err,
+    )
+    assert called is not None
+    _, out, _ = await finished("inspect", str(tmp_path / "out"), "--full")
+    assert f'scheduler: "{called[1]}"' in out
+    assert 'scheduler: "MAIN_SCHEDULER"' in out
+
+
+async def test_damage_is_told_with_its_byte_and_all_before_it_is_shown(recorded: Path, tmp_path: Path) -> None:
+    file = tmp_path / "damaged"
+    data = _bytes(recorded)
+    _write(file, data + b"\x05\xff\xff\xff\xff\xff")
+    said = f"nativelink-gateway inspect: {file}: this is no record at byte {len(data)}: what comes after it is not read\n"
+    whole = await finished("inspect", str(recorded))
+    code, out, err = await finished("inspect", str(file))
+    assert (code, out, err) == (0, whole[1], said)
+    assert await finished("inspect", str(file), "--redact", str(tmp_path / "out")) == (0, "", said)
+
+
 async def test_what_is_no_recording_is_said_without_a_traceback(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no")
     for arguments in (("inspect", str(tmp_path / "file")), ("observe", "--replay", str(tmp_path / "file"))):
@@ -143,17 +206,47 @@ async def test_what_is_no_recording_is_said_without_a_traceback(tmp_path: Path) 
         assert "Traceback" not in err
 
 
-async def test_a_recording_that_cannot_be_made_is_told_at_the_start(tmp_path: Path) -> None:
-    for file, why in ((tmp_path / "no" / "file", "a directory that is there"), (tmp_path, "a file, or a name that is free")):
-        code, _, err = await finished("tap", "--record", str(file), STATE_DIRECTORY=str(tmp_path / "state"))
-        assert (code, why in err) == (1, True)
+@pytest.mark.parametrize("name", ["no/file", ".", "notes", "older"])
+async def test_a_recording_that_cannot_be_made_is_told_at_the_start_and_nothing_is_touched(tmp_path: Path, name: str) -> None:
+    (tmp_path / "notes").write_text("mine")
+    (tmp_path / "older.3").write_text("mine too")
+    for command_name in ("tap", "run"):
+        code, _, err = await finished(command_name, "--record", str(tmp_path / name), STATE_DIRECTORY=str(tmp_path / "state"))
+        assert code == 1
+        assert err.startswith(f"nativelink-gateway {command_name}: --record {tmp_path / name}: ")
+        assert "a directory that is there" in err or "is something else" in err
+    assert _names(tmp_path) == ["notes", "older.3"]
+
+
+async def test_a_tap_that_is_started_again_does_not_fail_by_a_disk_that_is_away(tmp_path: Path) -> None:
+    config = tmp_path / "gateway.json"
+    (port,) = free_ports(1)
+    # Half of it is how long a recorder that cannot write holds up the end.
+    config.write_text(json.dumps(_configuration(tmp_path / "state", port, stop_timeout_s=6)))
+    disk = tmp_path / "disk"
+    arguments = ("tap", "--config", str(config), "--record", str(disk / "file"), "--supervisor", str(os.getpid()))
+    async with command(*arguments) as running:
+        await running.logged("tap t forwards")
+        await running.logged(rf"recording: {disk}/file cannot be written: No such file or directory: it goes on when it can be")
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.close()
+        running.send(signal.SIGTERM)
+        assert await running.ended() == 0
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(each.name for each in folder.iterdir())
+
+
+def _configuration(state: Path, port: int, stop_timeout_s: float = PATIENCE_S) -> dict[str, object]:
+    tap = {"name": "t", "listen": f"127.0.0.1:{port}", "upstream": "127.0.0.1:1", "carries": ["execution"]}
+    return {"gateway": {"taps": [tap], "cas": None, "state_dir": str(state), "stop_timeout_s": stop_timeout_s}}
 
 
 async def test_the_tap_goes_on_when_its_recording_ends(tmp_path: Path) -> None:
     (port,) = free_ports(1)
-    tap = {"name": "t", "listen": f"127.0.0.1:{port}", "upstream": "127.0.0.1:1", "carries": ["execution"]}
     config = tmp_path / "gateway.json"
-    config.write_text(json.dumps({"gateway": {"taps": [tap], "cas": None, "state_dir": str(tmp_path / "state")}}))
+    config.write_text(json.dumps(_configuration(tmp_path / "state", port)))
     async with command("tap", "--config", str(config), "--record", str(tmp_path / "file")) as running:
         ((found,),) = [match.groups() for match in await running.logged(r"recording to \S+ \(pid (\d+)\)")]
         await running.logged("tap t forwards")

@@ -141,6 +141,26 @@ async def test_a_slow_reader_falls_behind_and_holds_up_nobody(tmp_path: Path) ->
     await tap.link.stop(1)
 
 
+async def test_a_reader_that_is_behind_gets_everything_before_the_link_ends(tap: _Tap) -> None:
+    async with link_reader(tap.path) as reader:
+        await reader.until_kind("run_started")
+        tap.ticks(20_000)
+        stopping = asyncio.create_task(tap.link.stop(PATIENCE_S), name="stop")
+        found = await reader.ended()
+        await stopping
+    assert _sequences(found) == list(range(1, tap.ring.next_sequence))
+
+
+async def test_who_has_not_asked_for_anything_does_not_hold_up_the_end(tap: _Tap) -> None:
+    reader, writer = await asyncio.open_unix_connection(tap.path)
+    async with asyncio.timeout(PATIENCE_S):
+        while not tap.link.readers:  # noqa: ASYNC110 - the other side's state sets no event
+            await asyncio.sleep(0.01)
+        await tap.link.stop(1000)
+        assert await reader.read() == b""
+    writer.close()
+
+
 async def test_a_reader_that_never_reads_ends_with_the_link(tmp_path: Path) -> None:
     tap = _Tap(tmp_path, 2**22)
     await tap.link.start()

@@ -9,9 +9,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from google.protobuf import json_format, text_format
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from gateway.observe.recording.payloads import Methods, message_class
+from gateway.pb import remote_execution_pb2 as reapi
 from gateway.pb import tap_pb2
 
 #: Characters of a line, unless everything is wanted.
@@ -50,15 +53,18 @@ class Inspection:
         return text
 
     def as_json(self, record: tap_pb2.TapRecord) -> str:
-        """One record as a JSON object, its payload decoded where that can be."""
+        """One record as a JSON object, what it carries decoded where that can be."""
         method = self._follow(record)
-        shown: dict[str, Any] = json_format.MessageToDict(record, preserving_proto_field_name=True)
+        shown = _as_dict(record)
         shown["unix_ns"] = record.monotonic_ns + self._offset
-        if record.HasField("message"):
-            decoded = _decoded(method, record.message.direction, record.message.payload)
-            if decoded is not None:
-                shown["message"]["payload"] = json_format.MessageToDict(decoded, preserving_proto_field_name=True)
-                shown["message"]["type"] = decoded.DESCRIPTOR.name
+        for path, message in _carried(record, method):
+            if message is not None:
+                *outer, name = path
+                holder: dict[str, Any] = shown
+                for each in outer:
+                    holder = holder[each]
+                holder[name] = _as_dict(message)
+                holder["type" if name == "payload" else f"{name}_type"] = message.DESCRIPTOR.name
         return json.dumps(shown, ensure_ascii=False)
 
     def summary(self) -> Iterator[str]:
@@ -96,31 +102,101 @@ class Inspection:
         if kind is None:
             return ""
         if kind == "message":
-            message = record.message
-            arrow = _ARROWS.get(message.direction, "?")
-            if message.omitted:
-                return f"{arrow} {message.omitted_length} bytes ({_word(tap_pb2.Message.Omission, message.omitted)})"
-            decoded = _decoded(method, message.direction, message.payload)
-            if decoded is None:
-                return f"{arrow} {len(message.payload)} bytes that cannot be read"
-            return f"{arrow} {decoded.DESCRIPTOR.name} {{ {_text(decoded)} }}"
-        if kind == "stream_opened":
-            return f"{method} {record.stream_opened.user_agent}"
-        return _text(getattr(record, kind))
+            return _message(record, method)
+        rest = tap_pb2.TapRecord()
+        rest.CopyFrom(record)
+        carried = ""
+        for path, message in _carried(record, method):
+            if message is not None:
+                *outer, name = path
+                holder: Message = rest
+                for each in outer:
+                    holder = getattr(holder, each)
+                holder.ClearField(name)
+                carried += f" {name} {message.DESCRIPTOR.name} {{ {_text(message)} }}"
+        return _text(getattr(rest, kind)) + carried
+
+
+def _message(record: tap_pb2.TapRecord, method: str) -> str:
+    message = record.message
+    arrow = _ARROWS.get(message.direction, "?")
+    if message.omitted:
+        return f"{arrow} {message.omitted_length} bytes ({_word(tap_pb2.Message.Omission, message.omitted)})"
+    ((_, decoded),) = _carried(record, method)
+    if decoded is None:
+        return f"{arrow} {len(message.payload)} bytes that cannot be read"
+    return f"{arrow} {decoded.DESCRIPTOR.name} {{ {_text(decoded)} }}"
+
+
+def _carried(record: tap_pb2.TapRecord, method: str) -> Iterator[tuple[tuple[str, ...], Message | None]]:
+    """Messages that a record carries as bytes, by the names that lead to them; None: cannot be read."""
+    kind = record.WhichOneof("record")
+    if kind == "message" and not record.message.omitted:
+        yield ("message", "payload"), _decoded(method, record.message.direction, record.message.payload)
+    elif kind == "stream_opened":
+        yield (kind, "request_metadata"), _metadata(record.stream_opened)
+    elif kind == "open_stream":
+        state = record.open_stream
+        yield (kind, "stream_opened", "request_metadata"), _metadata(state.stream_opened)
+        if state.HasField("first_to_server"):
+            yield (kind, "first_to_server"), _decoded(method, tap_pb2.Message.TO_SERVER, state.first_to_server)
+        if state.HasField("first_to_client"):
+            yield (kind, "first_to_client"), _decoded(method, tap_pb2.Message.TO_CLIENT, state.first_to_client)
+        if state.HasField("latest_to_client"):
+            yield (kind, "latest_to_client"), _decoded(method, tap_pb2.Message.TO_CLIENT, state.latest_to_client)
+
+
+def _metadata(opened: tap_pb2.StreamOpened) -> Message | None:
+    return _parsed(reapi.RequestMetadata, opened.request_metadata) if opened.request_metadata else None
 
 
 def _decoded(method: str, direction: tap_pb2.Message.Direction.ValueType, payload: bytes) -> Message | None:
     found = message_class(method, direction, payload)
-    if found is None:
-        return None
+    return None if found is None else _parsed(found, payload)
+
+
+def _parsed(kind: type[Message], payload: bytes) -> Message | None:
     try:
-        return found.FromString(payload)
+        return kind.FromString(payload)
     except DecodeError:
         return None
 
 
+def _as_dict(message: Message) -> dict[str, Any]:
+    try:
+        shown: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
+    except (json_format.Error, DecodeError, TypeError, ValueError):
+        # Whatever JSON has no form for: an Any of a type that is not ours, a time that is out of range.
+        shown = {"text": _text(message)}
+    return shown
+
+
 def _text(message: Message) -> str:
-    return text_format.MessageToString(message, as_one_line=True, as_utf8=True)
+    """On one line, unknown fields included, nothing in it that a terminal would obey."""
+    try:
+        text = text_format.MessageToString(message, as_one_line=True, as_utf8=True, print_unknown_fields=True)
+    except DecodeError:
+        # An Any whose value is not of its type.
+        plain = type(message)()
+        plain.CopyFrom(message)
+        _spoil_types(plain)
+        text = text_format.MessageToString(plain, as_one_line=True, as_utf8=True, print_unknown_fields=True)
+    return _printable(text)
+
+
+def _spoil_types(message: Message) -> None:
+    """Keeps the values of Anys from being read as their types."""
+    for field, value in message.ListFields():
+        if field.type == FieldDescriptor.TYPE_MESSAGE:
+            for each in value if field.is_repeated else (value,):
+                if isinstance(each, AnyMessage):
+                    each.type_url = f"unreadable: {each.type_url.replace('/', ' ')}"
+                else:
+                    _spoil_types(each)
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def _word(enum: Any, number: int) -> str:
@@ -131,7 +207,7 @@ def _table(title: str, counts: Counter[str]) -> Iterator[str]:
     if counts:
         yield f"{title}:"
         for word, count in counts.most_common():
-            yield f"{count:10}  {word}"
+            yield f"{count:10}  {_printable(word)}"
 
 
 def _clock(at: int) -> str:

@@ -29,27 +29,25 @@ class Methods:
     """Remembers the method of every open stream."""
 
     def __init__(self) -> None:
-        #: (connection, stream) -> method
-        self._methods: dict[tuple[int, int], str] = {}
+        #: Connection -> stream -> method
+        self._methods: dict[int, dict[int, str]] = {}
 
     def follow(self, record: tap_pb2.TapRecord) -> str:
         """Takes the next record; the method of its stream, "" where there is none or it is not known."""
-        place = (record.connection, record.stream)
         match record.WhichOneof("record"):
             case "run_started" | "state_begin":
                 self._methods.clear()
             case "stream_opened":
-                self._methods[place] = record.stream_opened.method
+                self._methods.setdefault(record.connection, {})[record.stream] = record.stream_opened.method
             case "open_stream" if record.stream:
-                self._methods[place] = record.open_stream.stream_opened.method
+                self._methods.setdefault(record.connection, {})[record.stream] = record.open_stream.stream_opened.method
             case "stream_closed":
-                return self._methods.pop(place, "")
+                return self._methods.get(record.connection, {}).pop(record.stream, "")
             case "connection_closed":
-                for each in [each for each in self._methods if each[0] == record.connection]:
-                    del self._methods[each]
+                self._methods.pop(record.connection, None)
             case _:
                 pass
-        return self._methods.get(place, "")
+        return self._methods.get(record.connection, {}).get(record.stream, "")
 
 
 def message_class(method: str, direction: tap_pb2.Message.Direction.ValueType, payload: bytes) -> type[Message] | None:

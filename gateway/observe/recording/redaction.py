@@ -4,6 +4,8 @@ What is equal stays equal and what differs stays different, so that the recordin
 hash is keyed: without the key nobody finds out by guessing. Numbers, times, sizes, stages and codes stay. Every text and every
 bytes field of every message has a decision in DECISIONS; fields that are not in our protos are dropped, payloads that cannot be
 read are left out and said to be.
+
+Kept are only words that are the same everywhere: methods, what a shipped configuration calls things, the system's reasons.
 """
 
 from __future__ import annotations
@@ -11,27 +13,36 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
+from urllib.parse import unquote
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from gateway.observe.recording.payloads import METHODS, Methods, message_class
+from gateway.observe.recording.vocabulary import vocabulary
 from gateway.pb import remote_execution_pb2 as reapi
 from gateway.pb import tap_pb2
 
 _TEXT = frozenset({FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES})
-#: What Operation.metadata and Operation.response may be.
+#: What is in an Any, by the field that it is in: whoever reads it goes by that too.
 _ANYS: Mapping[str, type[Message]] = {
-    each.DESCRIPTOR.full_name: each for each in (reapi.ExecuteOperationMetadata, reapi.ExecuteResponse)
+    "google.longrunning.Operation.metadata": reapi.ExecuteOperationMetadata,
+    "google.longrunning.Operation.response": reapi.ExecuteResponse,
 }
 _CARRIES = frozenset({"execution", "worker_api", "admin"})
-_PATH_WORDS = frozenset({"", "POST", "GET", "PUT", "DELETE", "admin", "scheduler", "set_drain_worker", "0", "1"})
-_HEXADECIMAL = re.compile(r"[0-9a-fA-F]+")
-_NUMBER = re.compile(r"[0-9]+")
-#: What NativeLink's shipped configuration calls its scheduler: everybody's word.
+_NUMBER = re.compile(r"[0-9]{1,15}")
+_PORT = re.compile(r"[0-9]{1,5}")
+#: As the tap makes them.
+_RUN = re.compile(r"[0-9a-f]{32}")
+#: As `gateway.observe.conversations` reads it.
+_SET_DRAIN = re.compile(r"POST (\S*)/scheduler/([^/\s]+)/set_drain_worker/([^/\s]+)/([01])")
+_VERBS = frozenset({"GET", "POST", "PUT", "DELETE", "HEAD"})
+#: Of hashes in hexadecimal digits: the length tells a digest's function, and shorter ones could not stay different.
+_HASH_DIGITS = range(32, 2 * hashlib.blake2b.MAX_DIGEST_SIZE + 1, 2)
+#: What NativeLink's shipped configurations call things: everybody's words. And what ours calls its taps.
 _SHIPPED_SCHEDULER = "MAIN_SCHEDULER"
-#: And what ours calls its taps.
+_SHIPPED_ADMIN = "/admin"
 _SHIPPED_LISTENERS = frozenset({"execution", "workers"})
 
 #: Takes a text, gives what stands for it.
@@ -46,6 +57,8 @@ class Redaction:
         self._key = key
         self._keeps_numbers = keeps_numbers
         self._methods = Methods()
+        #: Name -> what stands for it: who plays the recording has to call the scheduler that is shown so.
+        self.schedulers: dict[str, str] = {}
 
     def redact(self, record: tap_pb2.TapRecord) -> tap_pb2.TapRecord:
         """A new record without what nobody else should see."""
@@ -108,13 +121,13 @@ class Redaction:
 
     def _walk(self, message: Message) -> None:
         """Replaces every text of a message and of those in it."""
-        if isinstance(message, AnyMessage):
-            self._any(message)
-            return
         for field, value in message.ListFields():
             if field.type == FieldDescriptor.TYPE_MESSAGE:
                 for each in value if field.is_repeated else (value,):
-                    self._walk(each)
+                    if isinstance(each, AnyMessage):
+                        self._any(each, _ANYS.get(field.full_name))
+                    else:
+                        self._walk(each)
             elif field.type in _TEXT:
                 decide = DECISIONS.get(field.full_name, hashed)
                 if decide is handled:
@@ -126,12 +139,11 @@ class Redaction:
                 else:
                     setattr(message, field.name, decide(self, value) if field.type == FieldDescriptor.TYPE_STRING else b"")
 
-    def _any(self, message: AnyMessage) -> None:
-        kind = _ANYS.get(message.type_url.rpartition("/")[2])
-        value = None if kind is None else self._parsed(kind, message.value)
-        message.value = value or b""
-        if kind is None:
-            message.type_url = self.hash(message.type_url)
+    def _any(self, message: AnyMessage, kind: type[Message] | None) -> None:
+        is_named = kind is not None and message.type_url.rpartition("/")[2] == kind.DESCRIPTOR.full_name
+        parsed = None if kind is None else self._parsed(kind, message.value)
+        message.type_url = f"type.googleapis.com/{kind.DESCRIPTOR.full_name}" if kind and is_named else self.hash(message.type_url)
+        message.value = parsed or b""
 
     def hash(self, text: str) -> str:
         """What stands for a text; nothing for nothing."""
@@ -142,10 +154,8 @@ class Redaction:
 
     def digest_hash(self, text: str) -> str:
         """Of a digest: as long as it was, since its function is told by that."""
-        size, odd = divmod(len(text), 2)
-        if odd or not 1 <= size <= hashlib.blake2b.MAX_DIGEST_SIZE or not _HEXADECIMAL.fullmatch(text):
-            return self.hash(text)
-        return self._digest(text.lower(), size)
+        text = text.lower()
+        return self._digest(text, len(text) // 2) if len(text) in _HASH_DIGITS else self.hash(text)
 
     def property_value(self, text: str) -> str:
         """A property's value."""
@@ -167,11 +177,6 @@ def hashed(redaction: Redaction, text: str) -> str:
     return redaction.hash(text)
 
 
-def kept(_redaction: Redaction, text: str) -> str:
-    """Ours, or everybody's."""
-    return text
-
-
 def handled(_redaction: Redaction, text: str) -> str:
     """Redacted where its meaning is known."""
     return text
@@ -179,7 +184,17 @@ def handled(_redaction: Redaction, text: str) -> str:
 
 def _address(redaction: Redaction, text: str) -> str:
     host, colon, port = text.rpartition(":")
-    return f"{redaction.hash(host)}:{port}" if colon and _NUMBER.fullmatch(port) else redaction.hash(text)
+    return f"{redaction.hash(host)}:{port}" if colon and _PORT.fullmatch(port) else redaction.hash(text)
+
+
+def _words(redaction: Redaction, text: str) -> str:
+    """The system's or our own, between which names and addresses stand."""
+    return " ".join(_word(redaction, each) for each in text.split())
+
+
+def _word(redaction: Redaction, text: str) -> str:
+    word = text.rstrip(":,;")
+    return text if word in vocabulary() or _PORT.fullmatch(word) else f"{_address(redaction, word)}{text[len(word) :]}"
 
 
 def _operation_name(redaction: Redaction, text: str) -> str:
@@ -189,14 +204,21 @@ def _operation_name(redaction: Redaction, text: str) -> str:
 
 
 def _scheduler(redaction: Redaction, text: str) -> str:
-    return text if text == _SHIPPED_SCHEDULER else redaction.hash(text)
+    if text in {"", _SHIPPED_SCHEDULER}:
+        return text
+    return redaction.schedulers.setdefault(text, redaction.hash(text))
 
 
 def _admin_request(redaction: Redaction, text: str) -> str:
-    """`POST /admin/scheduler/NAME/set_drain_worker/ID/1`."""
-    method, space, path = text.partition(" ")
-    parts = [part if part in _PATH_WORDS else _scheduler(redaction, part) for part in path.split("/")]
-    return f"{method if method in _PATH_WORDS else redaction.hash(method)}{space}{'/'.join(parts)}"
+    """`POST /admin/scheduler/NAME/set_drain_worker/ID/1`; of others only the verb."""
+    match = _SET_DRAIN.fullmatch(text)
+    if match is None:
+        verb, space, path = text.partition(" ")
+        return f"{verb if verb in _VERBS else redaction.hash(verb)}{space}{'/' * bool(path)}{redaction.hash(path)}"
+    prefix, scheduler, worker_id, draining = match.groups()
+    where = prefix if prefix in {"", _SHIPPED_ADMIN} else f"/{redaction.hash(prefix)}"
+    name = _scheduler(redaction, unquote(scheduler))
+    return f"POST {where}/scheduler/{name}/set_drain_worker/{redaction.hash(unquote(worker_id))}/{draining}"
 
 
 def _listener(redaction: Redaction, text: str) -> str:
@@ -205,6 +227,10 @@ def _listener(redaction: Redaction, text: str) -> str:
 
 def _method(redaction: Redaction, text: str) -> str:
     return text if text in METHODS else redaction.hash(text)
+
+
+def _run(redaction: Redaction, text: str) -> str:
+    return text if _RUN.fullmatch(text) else redaction.hash(text)
 
 
 def _carried(redaction: Redaction, text: str) -> str:
@@ -217,7 +243,7 @@ _WORKER_API = "com.github.trace_machina.nativelink.remote_execution"
 
 #: Full name of a text or bytes field -> what becomes of it.
 DECISIONS: Mapping[str, Replace] = {
-    f"{_TAP}.RunStarted.run": kept,
+    f"{_TAP}.RunStarted.run": _run,
     f"{_TAP}.Listener.name": _listener,
     f"{_TAP}.Listener.listen": _address,
     f"{_TAP}.Listener.upstream": _address,
@@ -226,8 +252,8 @@ DECISIONS: Mapping[str, Replace] = {
     f"{_TAP}.ListenerTotals.name": _listener,
     f"{_TAP}.ConnectionOpened.listener": _listener,
     f"{_TAP}.ConnectionOpened.peer": _address,
-    f"{_TAP}.UpstreamRefused.reason": hashed,
-    f"{_TAP}.Blinded.detail": hashed,
+    f"{_TAP}.UpstreamRefused.reason": _words,
+    f"{_TAP}.Blinded.detail": _words,
     f"{_TAP}.StreamOpened.method": _method,
     f"{_TAP}.StreamOpened.request_metadata": handled,
     f"{_TAP}.StreamOpened.user_agent": hashed,

@@ -59,12 +59,12 @@ class Following:
         self.model = state.model
         self.translator = state.translators[SOURCE]
 
-        def link() -> LinkState:
-            return LinkState(0.1, is_fresh=True, problem=None, run=self.translator.run)
+        def links() -> dict[str, LinkState]:
+            return {SOURCE: LinkState(0.1, is_fresh=True, problem=None, run=self.translator.run)}
 
-        overview = Overview(settings or config(), self.model, lambda: {SOURCE: link()}, lambda: self.translator.foreign)
+        overview = Overview(settings or config(), self.model, state.statistics, links, lambda: self.translator.foreign)
         self.published = PublishedState(self.model, overview, History("epoch"))
-        self.observer = Observer(self.model, {SOURCE: self.translator}, Feed(self.published))
+        self.observer = Observer(self.model, state.statistics, {SOURCE: self.translator}, Feed(self.published))
 
     def receive(self, records: Iterable[tap_pb2.TapRecord]) -> None:
         for record in records:

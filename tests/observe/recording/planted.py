@@ -129,6 +129,20 @@ class Planter:
         yield tap_pb2.TapRecord(connection=1, stream=1, message=tap_pb2.Message(direction=to_server, payload=b"\x0a\xff" + secret))
         yield tap_pb2.TapRecord(connection=99, stream=9, message=tap_pb2.Message(direction=to_server, payload=secret))
         other = longrunning_pb2.Operation(done=True)
-        other.metadata.type_url, other.metadata.value = "type.googleapis.com/" + self.secret(), secret
-        message = tap_pb2.Message(direction=tap_pb2.Message.TO_CLIENT, payload=other.SerializeToString())
-        yield tap_pb2.TapRecord(connection=1, stream=1, message=message)
+        known = reapi.ExecuteOperationMetadata.DESCRIPTOR.full_name
+        for type_url in ("type.googleapis.com/" + self.secret(), f"{self.secret()}/{known}", known, self.secret()):
+            for value in (secret, self.payload(reapi.ExecuteOperationMetadata), self.payload(reapi.ExecuteResponse)):
+                for which in (other.metadata, other.response):
+                    which.type_url, which.value = type_url, value
+                message = tap_pb2.Message(direction=tap_pb2.Message.TO_CLIENT, payload=other.SerializeToString())
+                yield tap_pb2.TapRecord(connection=1, stream=1, message=message)
+        for request in ("POST /{}/scheduler/{}/set_drain_worker/{}/1", "{} /x", "GET /status/{}", "POST {}/set_drain_worker/{}"):
+            call = tap_pb2.AdminCall(request=request.format(self.secret(), self.secret(), self.secret()))
+            yield tap_pb2.TapRecord(admin_call=call)
+        for address in ("{}:50051", "{}:{}", "[{}]:1", "{}:98765432123456789"):
+            text = address.format(self.secret(), self.secret())
+            yield tap_pb2.TapRecord(connection_opened=tap_pb2.ConnectionOpened(peer=text))
+            yield tap_pb2.TapRecord(
+                upstream_refused=tap_pb2.UpstreamRefused(reason=f"{text}: Connection refused by {self.secret()}")
+            )
+            yield tap_pb2.TapRecord(blinded=tap_pb2.Blinded(detail=f"more than {text} bytes; {self.secret()}"))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from gateway.config.types import Config
 from gateway.model.scheduler import SchedulerModel
 from gateway.observe.observer import model_settings
 from gateway.observe.translate import Translator
@@ -24,12 +25,19 @@ def written(folder: Path, records: Iterable[tap_pb2.TapRecord], name: str = "rec
     return file
 
 
-def played(records: Iterable[tap_pb2.TapRecord]) -> SchedulerModel:
-    settings = config()
+def moments(records: Iterable[tap_pb2.TapRecord], settings: Config | None = None) -> Iterator[SchedulerModel]:
+    """The model after each record; always the same one."""
+    settings = settings or config()
     model, translator = SchedulerModel(model_settings(settings)), Translator(settings)
     for record in records:
         for event in translator.translate(record):
             model.apply(event)
         model.advance(translator.now)
+        yield model
     model.validate()
+
+
+def played(records: Iterable[tap_pb2.TapRecord]) -> SchedulerModel:
+    """The model at the end."""
+    *_, model = moments(records)
     return model

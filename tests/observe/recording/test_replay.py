@@ -37,8 +37,8 @@ async def times(file: Path, speed: float, clock: Clock) -> list[tuple[float, lis
     return found
 
 
-def run(*seconds: float) -> list[tap_pb2.TapRecord]:
-    started = tap_pb2.RunStarted(run="r", unix_ns=SECOND, monotonic_ns=0)
+def run(*seconds: float, name: str = "r") -> list[tap_pb2.TapRecord]:
+    started = tap_pb2.RunStarted(run=name, unix_ns=SECOND, monotonic_ns=0)
     records = [tap_pb2.TapRecord(sequence=1, run_started=started)]
     for number, at in enumerate(seconds, 2):
         records.append(tap_pb2.TapRecord(sequence=number, monotonic_ns=int(at * SECOND), tick=tap_pb2.Tick()))
@@ -62,7 +62,7 @@ async def test_records_come_in_the_pace_of_their_times_and_no_pause_is_long(
 
 
 async def test_a_next_run_goes_on_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written(tmp_path, run(1.0), "file.1")
+    written(tmp_path, run(1.0, name="before"), "file.1")
     file = written(tmp_path, run(2.0), "file")
     assert await times(file, 1.0, Clock(monkeypatch)) == [(0.0, [1]), (1.0, [2, 1]), (3.0, [2])]
 
