@@ -18,11 +18,12 @@ class Unsent:
 
     def wrote(self, data: bytes, left: int) -> None:
         """`data` was just written, and `left` bytes are in the transport's buffer now."""
-        chunks = self._chunks
         if left <= len(data):
             # Nearly always.
-            chunks.clear()
-            self.kept_bytes = 0
+            self._chunks = [data]
+            self.kept_bytes = len(data)
+            return
+        chunks = self._chunks
         chunks.append(data)
         self.kept_bytes += len(data)
         while chunks and self.kept_bytes - len(chunks[0]) >= left:
