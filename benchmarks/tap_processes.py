@@ -30,6 +30,7 @@ from gateway.pb.introspection_pb2_grpc import IntrospectionStub
 
 _HOST = "127.0.0.1"
 _BACKLOG = 4_096
+_PATIENCE_S = 60.0
 
 
 async def _upstream() -> None:
@@ -192,15 +193,20 @@ class _Watcher:
 
 
 async def _watch(path: str) -> None:
-    watcher = _Watcher()
+    watcher, subscribed = _Watcher(), asyncio.Event()
 
     async def follow() -> None:
         async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
             async for response in IntrospectionStub(channel).Watch(pb.WatchRequest()):
                 if response.HasField("changes"):
                     watcher.saw(response.changes)
+                else:
+                    subscribed.set()
 
     following = asyncio.create_task(follow(), name="watch")
+    # The first answer says that nothing is missed from here on.
+    async with asyncio.timeout(_PATIENCE_S):
+        await subscribed.wait()
     while await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline) and not following.done():
         print(json.dumps(watcher.taken()), flush=True)
     following.cancel()

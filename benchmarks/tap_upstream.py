@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
+from benchmarks import tap_frames as http2
 from benchmarks import tap_messages as messages
-from benchmarks.tap_messages import DATA, HEADERS, PREFACE
+from benchmarks.tap_frames import DATA, HEADERS, PREFACE
 
 
 class Scheduler:
@@ -43,7 +44,7 @@ class Side(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The first bytes."""
         self.transport = cast("asyncio.Transport", transport)
-        self.transport.write(messages.OPENING)
+        self.transport.write(http2.OPENING)
 
     def data_received(self, data: bytes) -> None:
         """Frames, or bytes to forward."""
@@ -84,20 +85,20 @@ class ExecutionSide(Side):
     def read(self, data: bytes) -> int:
         """Whole frames."""
         read = 0
-        for kind, flags, stream, begin, end in messages.frames(data):
+        for kind, flags, stream, begin, end in http2.frames(data):
             if kind == DATA:
                 self._data(stream, data[begin:end])
-                if not flags & messages.END_STREAM and end - begin >= messages.MAX_FRAME:
+                if not flags & http2.END_STREAM and end - begin >= http2.MAX_FRAME:
                     # Windows, and frames from here on, come to the length of each message in wire bytes.
                     self._bulk = messages.bulk()
                     self.transport.write(self._answers.head(stream))
-                    self._owed = len(self._bulk) - (end - begin + messages.FRAME + 2 * 13)
+                    self._owed = len(self._bulk) - (end - begin + http2.FRAME + 2 * 13)
                     self._count(len(data) - end)
                     return len(data)
-            elif kind == messages.PING and not flags:
-                self.transport.write(messages.frame(messages.PING, messages.ACK, 0, data[begin:end]))
-            elif kind == messages.SETTINGS and not flags:
-                self.transport.write(messages.SETTINGS_ACK)
+            elif kind == http2.PING and not flags:
+                self.transport.write(http2.frame(http2.PING, http2.ACK, 0, data[begin:end]))
+            elif kind == http2.SETTINGS and not flags:
+                self.transport.write(http2.SETTINGS_ACK)
             read = end
         return read
 
@@ -109,7 +110,7 @@ class ExecutionSide(Side):
             self.transport.write(self._bulk)
 
     def _data(self, stream: int, payload: bytes) -> None:
-        if len(payload) >= messages.MAX_FRAME:
+        if len(payload) >= http2.MAX_FRAME:
             return
         payload = self._pieces.pop(stream, b"") + payload
         if len(payload) < len(messages.REQUEST):
@@ -142,7 +143,7 @@ class WorkerSide(Side):
     def read(self, data: bytes) -> int:
         """Whole frames."""
         read = 0
-        for kind, flags, _, begin, end in messages.frames(data):
+        for kind, flags, _, begin, end in http2.frames(data):
             if kind == HEADERS:
                 workers = self.scheduler.workers
                 self.number = len(workers) + 1
@@ -151,8 +152,8 @@ class WorkerSide(Side):
             elif kind == DATA and end - begin >= messages.RESULT_LEAST:
                 waiting, stream, completed = self.scheduler.running.pop(messages.result_of(data, begin))
                 waiting.completed(stream, completed)
-            elif kind == messages.SETTINGS and not flags:
-                self.transport.write(messages.SETTINGS_ACK)
+            elif kind == http2.SETTINGS and not flags:
+                self.transport.write(http2.SETTINGS_ACK)
             read = end
         return read
 

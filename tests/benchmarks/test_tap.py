@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import tap_envoy
+from benchmarks import tap_frames as http2
 from benchmarks import tap_messages as messages
 from benchmarks import tap_places as places
 from benchmarks.tap_verdicts import Verdicts, share
@@ -21,7 +23,7 @@ def stack() -> Iterator[ExitStack]:
 
 
 def _payloads(data: bytes) -> list[bytes]:
-    return [data[begin + messages.PREFIX : end] for kind, _, _, begin, end in messages.frames(data) if kind == messages.DATA]
+    return [data[begin + http2.PREFIX : end] for kind, _, _, begin, end in http2.frames(data) if kind == http2.DATA]
 
 
 def test_what_is_patched_into_pre_recorded_messages_is_what_they_parse_to() -> None:
@@ -33,8 +35,8 @@ def test_what_is_patched_into_pre_recorded_messages_is_what_they_parse_to() -> N
     complete, result = messages.worker_is_done(77)
     assert api.UpdateForScheduler.FromString(_payloads(complete)[0]).execute_complete.operation_id == name
     assert api.UpdateForScheduler.FromString(_payloads(result)[0]).execute_result.operation_id == name
-    assert messages.started(messages.start(5, 77), messages.FRAME) == 77
-    assert messages.result_of(result, messages.FRAME) == 77
+    assert messages.started(messages.start(5, 77), http2.FRAME) == 77
+    assert messages.result_of(result, http2.FRAME) == 77
     assert reapi.ExecuteRequest.FromString(messages.request(77)).action_digest.hash == f"{77:064x}"
 
 
@@ -91,6 +93,6 @@ def test_a_floor_that_is_missed_is_said_and_ends_with_1(capsys: pytest.CaptureFi
 
 
 def test_envoy_is_configured_with_its_tap_only_where_it_is_wanted(tmp_path: Path) -> None:
-    plain, tapped = (json.dumps(places.envoy_configuration(1, 2, scratch)) for scratch in (None, tmp_path))
+    plain, tapped = (json.dumps(tap_envoy.configuration(1, 2, scratch)) for scratch in (None, tmp_path))
     assert "tap.v3" not in plain
     assert f"{tmp_path}/t" in tapped
