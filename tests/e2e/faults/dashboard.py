@@ -56,12 +56,12 @@ class Dashboard:
                 await self._answered.wait()
 
     async def clocks(self) -> Clocks:
-        """Of GET /api/v1/system/health, as soon as something is known."""
+        """Of GET /api/v1/system/health, as soon as it is healthy."""
         async with asyncio.timeout(PATIENCE_S), aiohttp.ClientSession(self._base) as session:
             while True:
                 async with session.get("/api/v1/system/health") as answer:
                     body = await answer.json()
                     date = int(parsedate_to_datetime(answer.headers["Date"]).timestamp())
-                if body["uptime_seconds"] is not None:
+                if body["status"] == "healthy":
                     return Clocks(body["status"], body["timestamp"], date, body["uptime_seconds"])
                 await asyncio.sleep(_EVERY_S)
