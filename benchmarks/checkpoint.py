@@ -33,10 +33,10 @@ from gateway.observe import role
 from gateway.observe.checkpoint import codec, file, writer
 from gateway.observe.checkpoint.child import do_in_child
 from gateway.observe.checkpoint.restore import restore
-from gateway.observe.health import LinkState
 from gateway.observe.introspection.history import History
 from gateway.observe.introspection.overview import Overview
 from gateway.observe.introspection.state import PublishedState
+from gateway.observe.links import LinkState
 from gateway.observe.observer import Observer, model_settings
 
 if TYPE_CHECKING:
@@ -105,10 +105,10 @@ async def _observe(config: Config, name: str, chosen: argparse.Namespace) -> lis
     stop = asyncio.Event()
     receive = Observer.receive
 
-    def timed(self: Observer, records: Iterable[tap_pb2.TapRecord]) -> None:
+    def timed(self: Observer, source: str, records: Iterable[tap_pb2.TapRecord]) -> None:
         nonlocal began
         batch = list(records)
-        receive(self, batch)
+        receive(self, source, batch)
         now = time.monotonic_ns()
         if batch[-1].sequence > 8 * chosen.operations:
             began = min(began, now)
@@ -135,16 +135,16 @@ async def _alone(directory: Path, operations: int) -> None:
     from benchmarks.checkpoint_feed import action, beginning  # noqa: PLC0415 - needs the environment above
 
     config = _config(directory, operations, 0.0)
-    begun = restore(config, model_settings(config), ["tap-0.sock"], 0)
+    begun = restore(config, model_settings(config), ["tap-0"], 0)
     state = begun.state
-    link = LinkState(0.0, is_fresh=True, problem=None, run=None)
-    published = PublishedState(state.model, Overview(config, state.model, lambda: link, dict), begun.history)
+    links = {"tap-0": LinkState(0.0, is_fresh=True, problem=None, run=None)}
+    published = PublishedState(state.model, Overview(config, state.model, state.statistics, lambda: links, dict), begun.history)
     for record in beginning(0):
-        for event in state.translators["tap-0.sock"].translate(record):
+        for event in state.translators["tap-0"].translate(record):
             state.model.apply(event)
     for number in range(operations):
         for record in action(number, number * 1_000):
-            for event in state.translators["tap-0.sock"].translate(record):
+            for event in state.translators["tap-0"].translate(record):
                 state.model.apply(event)
     published.publish()
     state.history = History("epoch")
@@ -166,10 +166,15 @@ async def _alone(directory: Path, operations: int) -> None:
     itself = time.perf_counter() - before
     size = (directory / file.NAME).stat().st_size
     before = time.perf_counter()
-    loaded = restore(config, model_settings(config), ["tap-0.sock"], time.time_ns()).state
+    loaded = restore(config, model_settings(config), ["tap-0"], time.time_ns()).state
     loading = time.perf_counter() - before
     before = time.perf_counter()
-    PublishedState(loaded.model, Overview(config, loaded.model, lambda: link, dict), History("epoch"), is_published=True)
+    PublishedState(
+        loaded.model,
+        Overview(config, loaded.model, loaded.statistics, lambda: links, dict),
+        History("epoch"),
+        is_published=True,
+    )
     encoding = time.perf_counter() - before
     print(
         f"{operations} operations, {size / 1e6:.2f} MB: the observer stands still for {statistics.median(paused) * 1e3:.1f} ms "

@@ -16,17 +16,21 @@ import socket
 import sys
 import time
 from asyncio.subprocess import DEVNULL, Process, create_subprocess_exec
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.cli.recording import RecordTo
 from gateway.config.resolved import to_json
 from gateway.config.state_directory import prepare_state_dir
 from gateway.config.types import Config
+from gateway.errors import StartError
 from gateway.lock import exclusive_lock
+from gateway.notify import notify
+from gateway.succession import Listeners, Offer, Predecessor, came
 
-#: Roles in the order of their start; they are stopped in the opposite one, so that each ends before what it reads from.
-ROLES = ("tap", "observe", "serve")
+#: How long a predecessor may take to be gone, besides the time that stopping takes.
+_LEAVING_S = 5.0
 #: By when, as shares of the time that stopping may take, a role has to have ended before the next one is told to.
 _SHARES = {"serve": 0.35, "observe": 0.65, "tap": 0.9}
 
@@ -58,44 +62,153 @@ PACES: Mapping[str, Pace] = {
 class Supervisor:
     """Runs the whole gateway once."""
 
-    def __init__(self, config: Config, log_level: str, tap_arguments: Sequence[str] = ()) -> None:
-        """`tap_arguments` go to the tap besides what every role gets."""
-        self._tap_arguments = tap_arguments
+    def __init__(self, config: Config, log_level: str, record_to: RecordTo | None = None, *, take_over: bool = False) -> None:
+        """Everything is started by `run`.
+
+        Args:
+            config: The resolved configuration.
+            log_level: Of the roles too.
+            record_to: Where the recording of the tap goes; of further tap processes beside it, `FILE.tap-1` …. None: nowhere.
+            take_over: From the one that runs on the same state_dir, without cutting a connection.
+        """
+        self._record_to = record_to
+        self._taps = _tap_names(config)
         self._config = config
         self._log_level = log_level
+        self._take_over = take_over
 
     async def run(self, stop: asyncio.Event) -> None:
         """Start every role, keep them, and end them within `config.stop_timeout_s` after `stop` is set.
 
         Raises:
-            StartError: another gateway uses state_dir, or a port is in use. Nothing was started.
+            StartError: another gateway uses state_dir, nothing can be written there, a port is in use, or nothing is taken over.
+                Nothing was started, or nothing is left of it.
         """
         prepare_state_dir(self._config.state_dir)
-        with exclusive_lock(self._config.state_dir / "lock", "gateway.state_dir"), _listening(self._config) as listeners:
-            running = self._config.state_dir / "running.json"
-            _write_privately(running, to_json(self._config))
-            roles = {name: Role(name, self._command(name, running), listeners.get(name, {}), PACES[name]) for name in ROLES}
-            async with asyncio.TaskGroup() as group:
-                keeping = {name: group.create_task(role.keep(), name=f"keep {name}") for name, role in roles.items()}
-                await stop.wait()
-                logger.info("stopping")
-                await self._end(roles, keeping)
-            logger.info("stopped")
+        with contextlib.ExitStack() as stack:
+            if self._take_over:
+                if len(self._taps) != 1:
+                    raise StartError(
+                        f"--take-over: gateway.tap.processes: {len(self._taps)}: only one tap process can be taken over: stop the "
+                        "gateway that runs, then start this one"
+                    )
+                predecessor = stack.enter_context(Predecessor.ask(self._config))
+                await self._keep(predecessor.listeners, stop, stack, predecessor)
+            else:
+                stack.enter_context(self._lock())
+                await self._keep(stack.enter_context(_listening(self._config)), stop, stack, None)
+
+    async def _keep(
+        self, listeners: Listeners, stop: asyncio.Event, stack: contextlib.ExitStack, predecessor: Predecessor | None
+    ) -> None:
+        """With a predecessor the tap begins alone, and the others when that one has let go."""
+        running = self._write_running(stack)
+        roles = {
+            name: Role(name, self._command(name, running), listeners.get(name, {}), PACES[_kind(name)])
+            for name in (*self._taps, "observe", "serve")
+        }
+        offer = Offer(self._config, listeners, [roles[name] for name in self._taps])
+        async with asyncio.TaskGroup() as group:
+            keeping: dict[str, asyncio.Task[None]] = {}
+            if predecessor is not None:
+                (tap,) = self._taps
+                keeping[tap] = await self._take(roles[tap], group)
+                # Before that one ends: what systemd takes for the unit's main process must not be over.
+                notify(f"MAINPID={os.getpid()}")
+                predecessor.let_go()
+                await asyncio.to_thread(self._lock_at_last, stack)
+            for name, role in roles.items():
+                if name not in keeping:
+                    keeping[name] = group.create_task(role.keep(), name=f"keep {name}")
+            offering = group.create_task(offer.serve(), name="offer")
+            notify("READY=1")
+            await _first_of(stop, offer.taken)
+            logger.info("stopping")
+            offering.cancel()
+            await self._end(roles, keeping)
+        logger.info("stopped")
+
+    async def _take(self, tap: Role, group: asyncio.TaskGroup) -> asyncio.Task[None]:
+        """Starts the tap, which takes the connections over, and keeps it from then on.
+
+        Raises:
+            StartError: It has not; it has ended.
+        """
+        reading, writing = os.pipe()
+        with contextlib.ExitStack() as stack:
+            stack.callback(os.close, reading)
+            with contextlib.ExitStack() as until_started:
+                until_started.callback(os.close, writing)
+                tap.take_over(writing)
+                keeping = group.create_task(tap.keep(), name="keep tap")
+                await tap.started.wait()
+            # Its end of the pipe is the only one now.
+            if await came(reading):
+                tap.release()
+                return keeping
+        tap.end()
+        await asyncio.wait([keeping], timeout=self._config.stop_timeout_s)
+        tap.kill()
+        raise StartError("--take-over: the tap did not take over, for the reason above: the running gateway goes on")
+
+    def _lock(self, within_s: float = 0.0) -> contextlib.AbstractContextManager[None]:
+        return exclusive_lock(self._config.state_dir / "lock", "gateway.state_dir", within_s)
+
+    def _lock_at_last(self, stack: contextlib.ExitStack) -> None:
+        """The one before this ends, and there is no way back."""
+        try:
+            stack.enter_context(self._lock(self._config.stop_timeout_s + _LEAVING_S))
+        except StartError as error:
+            logger.error("%s", error)  # noqa: TRY400 - it is a sentence
+
+    def _write_running(self, stack: contextlib.ExitStack) -> Path:
+        """What this one's roles read. A predecessor's still read theirs."""
+        name = f"running-{os.getpid()}.json" if self._take_over else "running.json"
+        running = self._config.state_dir / name
+        _write_privately(running, to_json(self._config))
+        if self._take_over:
+            stack.callback(running.unlink, missing_ok=True)
+        return running
 
     def _command(self, name: str, running: Path) -> list[str]:
         # -P: the directory in which somebody starts the gateway has no say in what `gateway` is.
-        command = [sys.executable, "-P", "-m", "gateway.cli", name, f"--config={running}", f"--log-level={self._log_level}"]
-        return [*command, f"--supervisor={os.getpid()}", *(self._tap_arguments if name == "tap" else ())]
+        kind = _kind(name)
+        command = [sys.executable, "-P", "-m", "gateway.cli", kind, f"--config={running}", f"--log-level={self._log_level}"]
+        command.append(f"--supervisor={os.getpid()}")
+        if kind == "tap":
+            process = self._taps.index(name)
+            command.append(f"--process={process}")
+            if self._record_to is not None:
+                file = self._record_to.file
+                to = file if process == 0 else file.with_name(f"{file.name}.tap-{process}")
+                command += [f"--record={to}", f"--record-bytes={self._record_to.limit_bytes}"]
+        return command
 
     async def _end(self, roles: Mapping[str, Role], keeping: Mapping[str, asyncio.Task[None]]) -> None:
         started = time.monotonic()
         told: list[asyncio.Task[None]] = []
-        for name in reversed(ROLES):
-            roles[name].end()
-            told.append(keeping[name])
-            await asyncio.wait(told, timeout=started + _SHARES[name] * self._config.stop_timeout_s - time.monotonic())
+        # The opposite order of their start, so that each ends before what it reads from.
+        for kind, share in _SHARES.items():
+            for name, role in roles.items():
+                if _kind(name) == kind:
+                    role.end()
+                    told.append(keeping[name])
+            await asyncio.wait(told, timeout=started + share * self._config.stop_timeout_s - time.monotonic())
         for role in roles.values():
             role.kill()
+
+
+def _kind(name: str) -> str:
+    """Of `tap 1` and `tap`: tap."""
+    return name.partition(" ")[0]
+
+
+def _tap_names(config: Config) -> tuple[str, ...]:
+    """One name for each tap process of this machine."""
+    if not config.record_link.local:
+        return ()
+    processes = config.tap.processes
+    return ("tap",) if processes == 1 else tuple(f"tap {number}" for number in range(processes))
 
 
 class Role:
@@ -107,11 +220,33 @@ class Role:
         self._descriptors = [listener.fileno() for listener in listeners.values()]
         self._command = [*command, *(f"--listener={each}={listener.fileno()}" for each, listener in listeners.items())]
         self._ending = asyncio.Event()
+        #: Not held.
+        self._may_start = asyncio.Event()
+        self._may_start.set()
         self._process: Process | None = None
+        #: Of its first life only.
+        self._first: list[str] = []
+        self._first_descriptors: list[int] = []
+        #: The first life has begun, or could not.
+        self.started = asyncio.Event()
+
+    def take_over(self, told_to: int) -> None:
+        """The first life takes over from another process and writes that to a descriptor. If it ends instead, it stays so."""
+        self._first = ["--take-over", f"--tell={told_to}"]
+        self._first_descriptors = [told_to]
+
+    def hold(self) -> None:
+        """If the process ends, it stays so until `release`."""
+        self._may_start.clear()
+
+    def release(self) -> None:
+        """Starts the process again where it has ended meanwhile."""
+        self._may_start.set()
 
     def end(self) -> None:
         """Tell the process to stop, and start no other."""
         self._ending.set()
+        self._may_start.set()
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -131,6 +266,10 @@ class Role:
                 logger.info("%s", ended)
                 return
             failures = 1 if lived_s >= self._pace.healthy_s else failures + 1
+            if not self._may_start.is_set():
+                logger.info("%s", ended)
+                await self._may_start.wait()
+                continue
             delay_s = self._pace.delay_s(failures)
             when = f"in {delay_s:g} s" if delay_s else "at once"
             logger.error("%s after %.1f s: starting it again %s", ended, lived_s, when, extra={"failures": failures})
@@ -142,10 +281,20 @@ class Role:
         try:
             # A session of its own: Ctrl-C reaches the supervisor alone, which keeps the order of stopping.
             process = await create_subprocess_exec(
-                *self._command, stdin=DEVNULL, pass_fds=self._descriptors, start_new_session=True, cwd="/"
+                *self._command,
+                *self._first,
+                stdin=DEVNULL,
+                pass_fds=[*self._descriptors, *self._first_descriptors],
+                start_new_session=True,
+                cwd="/",
             )
         except OSError as error:
             return f"role {self._name} could not be started ({error.strerror})"
+        finally:
+            if self._first:
+                self._first, self._first_descriptors = [], []
+                self.hold()
+            self.started.set()
         self._process = process
         logger.info("role %s started (pid %d)", self._name, process.pid)
         try:
@@ -161,6 +310,16 @@ class Role:
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
+
+
+async def _first_of(*events: asyncio.Event) -> None:
+    """Waits until one is set."""
+    waiting = [asyncio.create_task(event.wait(), name="wait") for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waiting:
+            each.cancel()
 
 
 def describe_end(code: int) -> str:
@@ -185,11 +344,13 @@ def _listening(config: Config) -> Iterator[Mapping[str, Mapping[str, socket.sock
     from gateway.tap import role as tap  # noqa: PLC0415
 
     with contextlib.ExitStack() as stack:
-        taps = tap.bind(config)
-        _close_later(stack, taps.values())
+        names = _tap_names(config)
+        taps = dict(zip(names, tap.bind_processes(config), strict=True)) if names else {}
+        for sockets in taps.values():
+            _close_later(stack, sockets.values())
         http = serve.bind(config)
         _close_later(stack, [http])
-        yield {"tap": taps, "serve": {"http": http}}
+        yield {**taps, "serve": {"http": http}}
 
 
 def _close_later(stack: contextlib.ExitStack, listeners: Iterable[socket.socket]) -> None:
@@ -198,11 +359,17 @@ def _close_later(stack: contextlib.ExitStack, listeners: Iterable[socket.socket]
 
 
 def _write_privately(file: Path, text: str) -> None:
-    """Whole or not at all, and for this user only."""
+    """Whole or not at all, and for this user only.
+
+    Raises:
+        StartError: it cannot be written, as where the disk is full.
+    """
     draft = file.with_suffix(".new")
-    with contextlib.suppress(FileNotFoundError):
-        draft.unlink()
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as opened:  # noqa: PTH123 # a descriptor has no path
-        opened.write(text)
-    draft.replace(file)
+    try:
+        draft.unlink(missing_ok=True)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as opened:  # noqa: PTH123 # a descriptor has no path
+            opened.write(text)
+        draft.replace(file)
+    except OSError as error:
+        raise StartError(f"gateway.state_dir: cannot write {file}: {error.strerror}") from error

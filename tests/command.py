@@ -12,13 +12,14 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process, create_subprocess_exec
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 #: Far more than anything here takes; a test that needs it has failed.
 PATIENCE_S = 30
-
+#: What is run, unless said otherwise.
+PROGRAM = ("-m", "gateway.cli")
 
 #: Below what Linux gives to outgoing connections: such a port stays free until it is listened on.
 _PORTS = range(20_000, 32_000)
@@ -105,10 +106,10 @@ class Command:
 
 
 @contextlib.asynccontextmanager
-async def command(*arguments: str, **environment: str) -> AsyncIterator[Command]:
-    """Start the command line; whatever is left of it is killed in the end."""
+async def command(*arguments: str, program: Sequence[str] = PROGRAM, **environment: str) -> AsyncIterator[Command]:
+    """Start the command line, or a Python program like it; whatever is left of it is killed in the end."""
     process = await create_subprocess_exec(
-        sys.executable, "-P", "-m", "gateway.cli", *arguments, stdout=PIPE, stderr=PIPE, env={**os.environ, **environment}
+        sys.executable, "-P", *program, *arguments, stdout=PIPE, stderr=PIPE, env={**os.environ, **environment}
     )
     running = Command(process)
     reading = asyncio.create_task(running.read(), name="read log")

@@ -34,7 +34,7 @@ def test_the_version_and_every_command_are_told(capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("run", {"--config", "--nativelink-config", "--http", "--log-level", "--record", "--record-bytes"}),
+        ("run", {"--config", "--nativelink-config", "--http", "--log-level", "--record", "--record-bytes", "--take-over"}),
         (
             "tap",
             {
@@ -44,8 +44,11 @@ def test_the_version_and_every_command_are_told(capsys: pytest.CaptureFixture[st
                 "--log-level",
                 "--listener",
                 "--supervisor",
+                "--take-over",
+                "--tell",
                 "--record",
                 "--record-bytes",
+                "--process",
             },
         ),
         ("observe", {"--config", "--nativelink-config", "--http", "--log-level", "--supervisor", "--replay", "--speed"}),

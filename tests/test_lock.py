@@ -1,4 +1,5 @@
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,21 @@ def test_a_process_that_died_holds_nothing(tmp_path: Path) -> None:
     (tmp_path / "lock").write_text("1234567\n")
     with exclusive_lock(tmp_path / "lock", "a.setting"):
         assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_a_full_disk_keeps_nobody_from_holding_it(tmp_path: Path) -> None:
+    (tmp_path / "lock").touch()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with (
+            exclusive_lock(tmp_path / "lock", "a.setting"),
+            pytest.raises(StartError, match=r"pid unknown"),
+            exclusive_lock(tmp_path / "lock", "a.setting"),
+        ):
+            pytest.fail("held twice")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_directory_that_is_not_there_is_told(tmp_path: Path) -> None:

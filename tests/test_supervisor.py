@@ -1,6 +1,7 @@
 import asyncio
 import json
 import os
+import resource
 import signal
 import stat
 import sys
@@ -8,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.supervisor import PACES, ROLES, Pace, Role, describe_end
-from tests.command import PATIENCE_S, Settings, command, finished, is_alive
+from gateway.supervisor import PACES, Pace, Role, describe_end
+from tests.certificates import Authority
+from tests.command import PATIENCE_S, Settings, command, finished, free_ports, is_alive
+
+_ROLES = ("tap", "observe", "serve")
 
 
 async def connects(port: int) -> bool:
@@ -39,7 +43,7 @@ async def livez(port: int) -> bytes:
 async def test_a_killed_role_comes_back_while_connects_wait_and_a_spoilt_file_changes_nothing(tmp_path: Path) -> None:
     settings = Settings(tmp_path)
     async with command("run", "--config", str(settings.file)) as gateway:
-        first = {role: await gateway.pid_of(role) for role in ROLES}
+        first = {role: await gateway.pid_of(role) for role in _ROLES}
         assert await livez(settings.http) == b"HTTP/1.1 200 OK"
         settings.file.write_text("{ spoilt")
         os.kill(first["tap"], signal.SIGSTOP)
@@ -84,7 +88,7 @@ async def test_a_role_that_hangs_is_killed_in_the_end(tmp_path: Path) -> None:
 async def test_the_roles_die_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
     settings = Settings(tmp_path)
     async with command("run", "--config", str(settings.file)) as gateway:
-        pids = [await gateway.pid_of(role) for role in ROLES]
+        pids = [await gateway.pid_of(role) for role in _ROLES]
         await gateway.logged("tap workers forwards")
         await gateway.logged("answering on")
         gateway.send(signal.SIGKILL)
@@ -106,7 +110,45 @@ async def test_a_second_gateway_on_the_same_state_dir_is_refused(tmp_path: Path)
         in_use = f"in use by another gateway (pid {gateway.pid}, lock): stop that one, or choose another"
         assert (code, said) == (1, f"nativelink-gateway run: gateway.state_dir: {settings.state_dir}: {in_use}\n")
         code, _, said = await finished("tap", "--config", str(same_place.file))
-        assert (code, "tap.lock" in said) == (1, True)
+        assert (code, "tap-0.lock" in said) == (1, True)
+
+
+async def test_several_tap_processes_share_their_ports_and_nobody_elses(tmp_path: Path) -> None:
+    settings = Settings(tmp_path, tap={"processes": 2})
+    (tmp_path / "other").mkdir()
+    other = Settings(tmp_path / "other", tap={"processes": 2})
+    other.file.write_text(other.file.read_text().replace(f":{other.workers}", f":{settings.workers}"))
+    async with command("run", "--config", str(settings.file)) as gateway:
+        pids = [await gateway.pid_of(role) for role in ("tap 0", "tap 1", "observe", "serve")]
+        await gateway.logged("tap workers forwards", count=2)
+        assert await connects(settings.workers)
+        code, _, said = await finished("run", "--config", str(other.file))
+        assert (code, f"gateway.taps[workers].listen: 127.0.0.1:{settings.workers}: Address already in use" in said) == (1, True)
+        os.kill(pids[1], signal.SIGKILL)
+        await gateway.pid_of("tap 1", life=2)
+        await gateway.logged("tap workers forwards", count=3)
+        code, _, said = await finished("run", "--take-over", "--config", str(settings.file))
+        assert (code, "only one tap process can be taken over" in said) == (1, True)
+        gateway.send(signal.SIGTERM)
+        assert await gateway.ended() == 0
+        ends = await gateway.logged(r"role (\w+)[ 0-9]* \(pid \d+\) ended", count=4)
+        assert [each[1] for each in ends] == ["serve", "observe", "tap", "tap"]
+
+
+async def test_where_all_taps_are_on_other_machines_none_is_started(tmp_path: Path) -> None:
+    identity = Authority(tmp_path).issue("observer")
+    (port,) = free_ports(1)
+    tls = {"cert_file": str(identity.cert_file), "key_file": str(identity.key_file)}
+    link = {"local": False, "endpoints": [{"endpoint": f"127.0.0.1:{port}", "tls": tls}]}
+    settings = Settings(tmp_path, record_link=link)
+    async with command("run", "--config", str(settings.file)) as gateway:
+        await gateway.logged("answering on")
+        assert await livez(settings.http) == b"HTTP/1.1 200 OK"
+        await gateway.logged(f"not reading the tap: nobody answers at 127.0.0.1:{port}")
+        assert not await connects(settings.workers)
+        gateway.send(signal.SIGTERM)
+        assert await gateway.ended() == 0
+        assert not [line for line in gateway.log if "role tap" in line]
 
 
 @pytest.mark.parametrize(
@@ -134,6 +176,21 @@ async def test_what_runs_is_a_private_copy_of_what_was_checked(tmp_path: Path) -
         assert stat.S_IMODE(running.stat().st_mode) == 0o600
         assert stat.S_IMODE(settings.state_dir.stat().st_mode) == 0o700
         assert json.loads(running.read_text())["servers"][0]["listener"]["http"]["socket_address"] == f"[::1]:{settings.http}"
+
+
+async def test_a_disk_that_is_full_at_the_start_is_told_with_its_setting(tmp_path: Path) -> None:
+    settings = Settings(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # The command inherits that it can write no file.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        code, _, said = await finished("run", "--config", str(settings.file))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (code, said) == (
+        1,
+        f"nativelink-gateway run: gateway.state_dir: cannot write {settings.state_dir / 'running.json'}: File too large\n",
+    )
 
 
 def test_the_tap_is_started_again_at_once_and_nobody_without_bound() -> None:

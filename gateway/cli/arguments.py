@@ -104,6 +104,20 @@ def _add_options(command: argparse.ArgumentParser, name: str) -> None:
             metavar="NAME=DESCRIPTOR",
             help=f"a listening socket that this process inherits, for {'the tap of that name' if name == 'tap' else 'http'}",
         )
+    if name in {"run", "tap"}:
+        command.add_argument(
+            "--take-over",
+            action="store_true",
+            help=f"an upgrade: take the connections over from the {'gateway' if name == 'run' else 'tap'} that runs on the same "
+            "state_dir, without cutting any, and end it",
+        )
+    if name == "tap":
+        command.add_argument(
+            "--process", type=_number, default=0, metavar="N", help="which of gateway.tap.processes this is, from 0 (default: 0)"
+        )
+        command.add_argument(
+            "--tell", type=int, metavar="DESCRIPTOR", help="write a byte to this descriptor when connections have been taken over"
+        )
     if name in {"tap", "observe", "serve"}:
         command.add_argument("--supervisor", type=int, metavar="PID", help="the parent process: this one dies when it does")
 
@@ -130,6 +144,12 @@ def _speed(text: str) -> float:
 def _record_bytes(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or len(text) > 18 or int(text) < LEAST_BYTES:
         raise argparse.ArgumentTypeError(f"{text}: a number of bytes, {LEAST_BYTES} or more")
+    return int(text)
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or len(text) > 6:
+        raise argparse.ArgumentTypeError(f"{text}: a number from 0")
     return int(text)
 
 

@@ -58,15 +58,19 @@ def _work(options: argparse.Namespace) -> int:
         if config is None:
             _demo(options)
         elif options.command == "run":
-            _run(config, options.log_level, _record_to(options))
+            _run(config, options.log_level, _record_to(options), take_over=options.take_over)
         elif getattr(options, "replay", None) is not None:
             from gateway.cli.roles import run_replay  # noqa: PLC0415 # pulls in uvloop, which the other commands do without
 
             run_replay(config, options.replay, options.speed)
         else:
-            from gateway.cli.roles import run_role  # noqa: PLC0415 # as above
+            from gateway.cli.roles import TapOptions, run_role  # noqa: PLC0415 # as above
 
-            run_role(options.command, config, dict(getattr(options, "listener", ())), _record_to(options))
+            tap = TapOptions()
+            if options.command == "tap":
+                supervised = options.supervisor is not None
+                tap = TapOptions(options.process, _record_to(options), options.take_over, options.tell, supervised)
+            run_role(options.command, config, dict(getattr(options, "listener", ())), tap)
     except GatewayError:
         raise
     except Exception:
@@ -78,7 +82,7 @@ def _work(options: argparse.Namespace) -> int:
 
 
 def _record_to(options: argparse.Namespace) -> RecordTo | None:
-    if getattr(options, "record", None) is None:
+    if options.record is None:
         return None
     # The roles run in another directory.
     to = RecordTo(options.record.absolute(), options.record_bytes)
@@ -88,12 +92,11 @@ def _record_to(options: argparse.Namespace) -> RecordTo | None:
     return to
 
 
-def _run(config: Config, log_level: str, record_to: RecordTo | None) -> None:
+def _run(config: Config, log_level: str, record_to: RecordTo | None, *, take_over: bool) -> None:
     from gateway.supervisor import Supervisor  # noqa: PLC0415 # only here and in the demo
 
     async def work(stop: asyncio.Event) -> None:
-        more = () if record_to is None else (f"--record={record_to.file}", f"--record-bytes={record_to.limit_bytes}")
-        await Supervisor(config, log_level, tap_arguments=more).run(stop)
+        await Supervisor(config, log_level, record_to, take_over=take_over).run(stop)
 
     run_until_stopped(work, stop_timeout_s=config.stop_timeout_s)
 

@@ -6,11 +6,14 @@ Each role is imported only where it runs: a tap has no grpc and no aiohttp in it
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 import uvloop
 
@@ -21,27 +24,51 @@ from gateway.config.types import Config
 from gateway.errors import StartError
 from gateway.lock import exclusive_lock
 
+#: How long the process that was taken over from may take to be gone: it writes its last lines first.
+_LEAVING_S = 5.0
 #: Of the time that stopping may take, the part that is left for the end of a recording.
 _RECORD_END = 0.5
 
 
-def run_role(role: str, config: Config, inherited: Mapping[str, int], record_to: RecordTo | None = None) -> None:
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TapOptions:
+    """What a tap is told besides its configuration."""
+
+    #: Its number among `tap.processes`, from 0.
+    process: int = 0
+    #: Where its recording goes; None: nowhere.
+    record_to: RecordTo | None = None
+    #: Take over from the one that runs.
+    take_over: bool = False
+    #: Where a byte is written when it has; None: nowhere.
+    tell: int | None = None
+    #: A supervisor keeps this one.
+    supervised: bool = False
+
+
+def run_role(role: str, config: Config, inherited: Mapping[str, int], tap: TapOptions) -> None:
     """Run `tap`, `observe` or `serve`.
 
     Args:
         role: which.
         config: the resolved configuration.
-        record_to: where a tap's recording goes; None: nowhere.
         inherited: descriptors of listening sockets by tap name; of `serve` one by any name. Empty: the role opens its own.
+        tap: of a tap only.
 
     Raises:
         StartError: something is in the way.
     """
     listeners = {name: _inherit(name, descriptor) for name, descriptor in inherited.items()}
-    with _alone(role, config):
-        work = _WORK[role](config, listeners)
-        if role == "tap":
-            work = _recorded(work, config, record_to)
+    with _Alone(role, config, tap.process) as alone:
+        #: What there is in state_dir, and is not another process's.
+        is_ours = asyncio.Event()
+        if not tap.take_over:
+            alone.lock(within_s=0)
+            is_ours.set()
+        work = _tap(config, listeners, tap, alone, is_ours) if role == "tap" else _WORK[role](config, listeners)
         run_until_stopped(work, stop_timeout_s=config.stop_timeout_s, loop_factory=uvloop.new_event_loop)
 
 
@@ -61,7 +88,8 @@ def run_replay(config: Config, file: Path, speed: float) -> None:
     from gateway.observe.recording.replay import Replay  # noqa: PLC0415
 
     replay = Replay(RecordingFiles(file, "--replay"), speed)
-    with _alone("observe", config):
+    with _Alone("observe", config, 0) as alone:
+        alone.lock(within_s=0)
         run_until_stopped(
             lambda stop: replaying.run(config, replay, stop),
             stop_timeout_s=config.stop_timeout_s,
@@ -69,24 +97,52 @@ def run_replay(config: Config, file: Path, speed: float) -> None:
         )
 
 
-_Work = Callable[[asyncio.Event], Awaitable[None]]
+_Work = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 
-def _recorded(work: _Work, config: Config, record_to: RecordTo | None) -> _Work:
+def _recorded(work: _Work, record_socket: Path, record_to: RecordTo | None, is_ours: asyncio.Event, end_within_s: float) -> _Work:
+    """`is_ours` is set when the record link is this process's."""
+
     async def recorded(stop: asyncio.Event) -> None:
-        async with recording(config.record_sockets[0], record_to, config.stop_timeout_s * _RECORD_END):
+        if record_to is None:
             await work(stop)
+            return
+        async with asyncio.TaskGroup() as tasks:
+            working = tasks.create_task(work(stop), name="tap")
+            beginning = tasks.create_task(is_ours.wait(), name="wait for the record link")
+            await asyncio.wait([working, beginning], return_when=asyncio.FIRST_COMPLETED)
+            if not beginning.cancel():
+                async with recording(record_socket, record_to, end_within_s):
+                    await asyncio.wait([working])
 
     return recorded
 
 
-def _tap(config: Config, listeners: dict[str, socket.socket]) -> _Work:
+def _tap(config: Config, listeners: dict[str, socket.socket], options: TapOptions, alone: _Alone, is_ours: asyncio.Event) -> _Work:
     from gateway.tap import role  # noqa: PLC0415
 
+    process = options.process
+    if process >= config.tap.processes:
+        raise StartError(f"--process {process}: gateway.tap.processes: {config.tap.processes} are numbered from 0")
     if listeners and listeners.keys() != {tap.name for tap in config.taps}:
         raise StartError(f"--listener: the taps are {', '.join(tap.name for tap in config.taps)}, not {', '.join(listeners)}")
-    bound = listeners or role.bind(config)
-    return lambda stop: role.run(config, bound, stop)
+    if not listeners and not options.take_over:
+        listeners = role.bind(config, process)
+
+    async def taken_over() -> None:
+        if options.tell is not None:
+            with suppress(OSError):
+                os.write(options.tell, b"+")
+                os.close(options.tell)
+        is_ours.set()
+        await asyncio.to_thread(alone.lock_at_last)
+
+    upgrade = role.Upgrade(options.take_over, options.supervised, taken_over)
+
+    def work(stop: asyncio.Event) -> Coroutine[Any, Any, None]:
+        return role.run(config, listeners, stop, process=process, upgrade=upgrade)
+
+    return _recorded(work, config.record_sockets[process], options.record_to, is_ours, config.stop_timeout_s * _RECORD_END)
 
 
 def _observe(config: Config, listeners: dict[str, socket.socket]) -> _Work:
@@ -107,15 +163,40 @@ def _serve(config: Config, listeners: dict[str, socket.socket]) -> _Work:
     return lambda stop: role.run(config, next(iter(listeners.values()), None), stop)
 
 
-_WORK: Mapping[str, Callable[[Config, dict[str, socket.socket]], _Work]] = {"tap": _tap, "observe": _observe, "serve": _serve}
+_WORK: Mapping[str, Callable[[Config, dict[str, socket.socket]], _Work]] = {"observe": _observe, "serve": _serve}
 
 
-def _alone(role: str, config: Config) -> AbstractContextManager[None]:
+class _Alone:
     """The two roles that own files in state_dir; of `serve` there may be many, and it owns none."""
-    if role == "serve":
-        return nullcontext()
-    prepare_state_dir(config.state_dir)
-    return exclusive_lock(config.state_dir / f"{role}.lock", "gateway.state_dir")
+
+    def __init__(self, role: str, config: Config, process: int) -> None:
+        name = f"{role}-{process}" if role == "tap" else role
+        self._path = None if role == "serve" else config.state_dir / f"{name}.lock"
+        self._lock = ExitStack()
+
+    def __enter__(self) -> Self:
+        if self._path is not None:
+            prepare_state_dir(self._path.parent)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.close()
+
+    def lock(self, within_s: float) -> None:
+        """Held until the end.
+
+        Raises:
+            StartError: another process has it for longer.
+        """
+        if self._path is not None:
+            self._lock.enter_context(exclusive_lock(self._path, "gateway.state_dir", within_s))
+
+    def lock_at_last(self) -> None:
+        """The process that has it leaves, and there is no way back for this one."""
+        try:
+            self.lock(_LEAVING_S)
+        except StartError as error:
+            logger.error("%s", error)  # noqa: TRY400 - it is a sentence
 
 
 def _inherit(name: str, descriptor: int) -> socket.socket:

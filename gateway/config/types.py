@@ -213,6 +213,11 @@ class Config:
         return tuple(self.state_dir / f"tap-{number}.sock" for number in range(self.tap.processes))
 
     @property
+    def handover_sockets(self) -> tuple[Path, ...]:
+        """The unix sockets on which the tap processes hand over to their successors, by the number of the process."""
+        return tuple(self.state_dir / f"handover-{number}.sock" for number in range(self.tap.processes))
+
+    @property
     def introspection_socket(self) -> Path:
         """The unix socket on which `observe` answers when it has no address."""
         return self.state_dir / "introspection.sock"

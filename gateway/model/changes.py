@@ -12,6 +12,21 @@ from gateway.model.events import Stage
 from gateway.model.identity import Properties
 from gateway.model.records import Anomaly
 
+#: Every `reason` of WorkerRemoved.
+WORKER_REMOVALS = (
+    "stream ended",
+    "going away",
+    "evicted",
+    "replaced",
+    "connection closed",
+    "tap ended",
+    "its end was not seen",
+    "no keep-alive since a gap",
+)
+#: Every `reason` of AttemptFailed: the worker is no longer connected; it reported an `internal_error`; another worker got the
+#: operation before it was seen how this one's attempt ended.
+ATTEMPT_FAILURES = ("worker lost", "internal error", "overtaken")
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -38,7 +53,7 @@ class WorkerRemoved(Change):
 
     arrival: int
     worker_id: str
-    #: Such as "stream ended", "evicted", "going away".
+    #: One of WORKER_REMOVALS.
     reason: str
 
 
@@ -71,6 +86,29 @@ class OperationRemoved(Change):
     arrival: int
     operation_id: str
     #: Such as "retention", "abandoned", "joined with NNN", "scheduler restarted".
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptBegan(Change):
+    """A worker got an operation."""
+
+    arrival: int
+    operation_id: str
+    worker_id: str
+    #: Since when it had waited for one, Unix nanoseconds: its insert_at, or when it was taken from the worker before. None: not
+    #: known.
+    queued_since: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed(Change):
+    """A worker that had an operation has it no longer and brought no result: it is queued again, or has failed for good."""
+
+    arrival: int
+    operation_id: str
+    worker_id: str
+    #: One of ATTEMPT_FAILURES.
     reason: str
 
 

@@ -120,6 +120,11 @@ class Row(Operation):
         """Completed, by the word of either side."""
         return self.work is Work.FINISHED or (len(self.clients) > len(self.live) and any(half.done for half in self.clients))
 
+    @property
+    def holder(self) -> str | None:
+        """The worker that got it last, if that has it still."""
+        return self.last_holder[0] if self.last_holder is not None and self.last_holder[0] in self.holders else None
+
     def attach(self, half: ClientHalf) -> None:
         """Takes in a client half that has no row."""
         half.row = self

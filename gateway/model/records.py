@@ -16,6 +16,23 @@ from gateway.model.identity import ActionKey, Digest, Properties, StreamId
 #: `(at, text)`: one line of an entity's bounded log; `at` in Unix nanoseconds.
 StoryLine = tuple[int, str]
 
+#: Every `kind` of Anomaly.
+ANOMALY_KINDS = (
+    "assigned_twice",
+    "late_result",
+    "reading_stopped",
+    "records_missed",
+    "renamed",
+    "unknown_result",
+    "unknown_worker",
+    "unnamed",
+    "unread",
+    "update_after_done",
+    "update_without_request",
+    "worker_id_reused",
+    "worker_renamed",
+)
+
 
 class Join(Enum):
     """How sure it is that client side and worker side of an operation are one."""
@@ -161,7 +178,7 @@ class Anomaly:
     """Something that the lifecycle does not allow, or that could not be read; the model went on with what was seen."""
 
     at: int
-    #: Stable word, such as `late_result`.
+    #: One of ANOMALY_KINDS.
     kind: str
     #: Worker id or operation id; "" where it belongs to neither.
     entity: str

@@ -6,7 +6,7 @@ it. Its own stream alone decides what it runs. An operation names it as long as 
 
 from __future__ import annotations
 
-from gateway.model.changes import RegistrationRefused
+from gateway.model.changes import AttemptBegan, AttemptFailed, RegistrationRefused
 from gateway.model.correlation import Correlation
 from gateway.model.events import (
     DisconnectSent,
@@ -24,6 +24,7 @@ from gateway.model.events import (
 )
 from gateway.model.halves import Row
 from gateway.model.identity import Properties, StreamId
+from gateway.model.lifecycle import Work
 from gateway.model.records import Worker
 from gateway.model.register import SETTLING_NS, Register
 
@@ -164,8 +165,11 @@ class Workforce:
             register.anomaly("unnamed", worker.id, "a StartExecute without operation id")
             return
         row = register.by_operation_id.get(event.operation_id)
-        if row is not None and row.is_doubtful:
-            self.release_doubtful(row, counts=False)
+        if row is not None:
+            if row.holder not in {None, worker.id}:
+                register.emit(AttemptFailed, row.arrival, event.operation_id, row.holder, "overtaken")
+            if row.is_doubtful:
+                self.release_doubtful(row, counts=False)
         if event.operation_id in worker.running:
             register.anomaly("assigned_twice", event.operation_id, f"{worker.id} had it already")
             self._forget(worker, event.operation_id)
@@ -174,7 +178,9 @@ class Workforce:
         register.touch_worker(worker)
         if row is None:
             row = self._correlation.row_for_run(event.operation_id, event.key, event.queued_at)
+        waited_since = {Work.NONE: row.insert_at, Work.REQUEUED: row.work_changed_at}.get(row.work)
         row.assign(worker.id, register.now, register.event, event.platform)
+        register.emit(AttemptBegan, row.arrival, event.operation_id, worker.id, waited_since)
         self._correlation.worked(row)
 
     def uploading(self, event: ExecutionCompleted) -> None:
@@ -280,6 +286,10 @@ class Workforce:
     def _fail(self, row: Row, worker_id: str, outcome: Outcome | None, *, counts: bool) -> None:
         """An attempt ended without a result."""
         register = self._register
+        if row.holder == worker_id and row.work is Work.RUNNING:
+            # Of any other it was said when the next one got it.
+            reason = "worker lost" if outcome is None else "internal error"
+            register.emit(AttemptFailed, row.arrival, row.operation_id, worker_id, reason)
         row.release(worker_id, register.now, register.event)
         if counts:
             row.failures += 1

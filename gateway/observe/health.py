@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.config.types import Carries, Config, Tap
+from gateway.observe.links import LinkState
 from gateway.observe.processes import HELD_UP_NS, describe_blinded, describe_process
 from gateway.observe.taps import ListenerState, TapRun
 from gateway.observe.timestamps import timestamp
@@ -25,24 +26,9 @@ _BULK_BYTES = 64 * 1024 * 1024
 _BLIND_ADVICE = {
     "TLS": "give the tap certificates (gateway.taps[].tls, upstream_tls towards NativeLink), or point its peer at it without TLS",
     "OVERLOADED": "the machine is too slow for the traffic: give the tap more CPU or send bulk traffic past it",
+    "HANDED_OVER": "its calls show again when the peer reconnects",
 }
 _BLIND_ADVICE_OTHERWISE = "its calls show again when the peer reconnects; if it happens again, report it with the tap's log"
-
-
-@dataclass(frozen=True, slots=True)
-class LinkState:
-    """How the record link of one tap process is."""
-
-    #: Seconds since the last Tick; None: none ever came.
-    silence_s: float | None
-    #: Up, and a Tick within 5 s.
-    is_fresh: bool
-    #: Why it is down; None: it is up.
-    problem: str | None
-    #: None: nothing was ever read.
-    run: TapRun | None
-    #: What is played instead of followed, a sentence; None: a tap is followed.
-    replay: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +69,14 @@ def describe_taps(config: Config, link: LinkState) -> list[pb.Tap]:
             pb.Tap(name=tap.name, listen=str(tap.listen), upstream=str(tap.upstream), carries=_words(tap.carries))
             for tap in config.taps
         ]
-    return [_describe(listener, run, attached=link.is_fresh) for listener in run.listeners.values()]
+    return [_describe(listener, run, attached=link.is_whole) for listener in run.listeners.values()]
 
 
-def describe_processes(link: LinkState, name: str) -> list[pb.TapProcess]:
+def describe_processes(links: Mapping[str, LinkState]) -> list[pb.TapProcess]:
     """Every tap process, by the name of its record link."""
-    return [describe_process(name, link.run.last_tick if link.run else None, attached=link.is_fresh)]
+    return [
+        describe_process(name, link.run.last_tick if link.run else None, attached=link.is_fresh) for name, link in links.items()
+    ]
 
 
 def _describe(listener: ListenerState, run: TapRun, *, attached: bool) -> pb.Tap:
@@ -117,6 +105,13 @@ def _reasons(config: Config, link: LinkState, model: ModelState, checkpoint: Che
         yield _unattached(link)
         if checkpoint.shown_from is not None:
             yield f"What is shown is the checkpoint of {_clock(checkpoint.shown_from)}: it is corrected when a tap is attached."
+    if link.detached and checkpoint.shown_from is not None:
+        yield (
+            f"Of what goes by a tap process that is not attached, the checkpoint of {_clock(checkpoint.shown_from)} is shown: "
+            "it is corrected when that is attached."
+        )
+    for name, why in link.detached:
+        yield f"Tap process {name} is not attached ({why}), and what goes by there is not shown: see whether it runs."
     if link.is_fresh and link.run and link.run.last_tick and link.run.last_tick.loop_lag_ns >= HELD_UP_NS:
         yield (
             f"The tap was held up for {link.run.last_tick.loop_lag_ns / 1e9:.1f} s within the last second, and so was what goes "
@@ -183,6 +178,12 @@ def _notes(config: Config, link: LinkState, model: ModelState, checkpoint: Check
                 f"{share} % of the bytes through tap {listener.name!r} are not execution traffic: point clients' --remote_cache "
                 f"straight at NativeLink ({listener.upstream}) to keep bulk transfers off the tap."
             )
+    for name, behind_s in link.astray:
+        way = "behind" if behind_s > 0 else "before"
+        yield (
+            f"The clock of the tap at {name} is {abs(behind_s):.0f} s {way} the one here, and so are the times that it brings: "
+            "synchronise the clocks of both machines, then restart that tap."
+        )
     if checkpoint.problem is not None:
         yield (
             f"The checkpoint in {config.state_dir} (gateway.state_dir) cannot be written ({checkpoint.problem}): when observe "

@@ -1,4 +1,4 @@
-"""The record link: a tap's unix socket is read for ever, batches of TapRecords go to whoever follows the tap.
+"""The record link: a tap is read for ever, batches of TapRecords go to whoever follows the tap.
 
 The reader asks for the first record that it has not seen, so a link that breaks loses nothing that the tap still has. It never
 waits for anything but the socket; what it hands on is processed between two reads, so the tap's ring is the only queue.
@@ -12,10 +12,10 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
+from gateway.observe.dialling import Dial
 from gateway.observe.wire import FramingError, Splitter, delimited
 from gateway.pb import tap_pb2
 
@@ -31,6 +31,8 @@ _RECORD_BYTES = 256 * 1024 * 1024
 _FIRST_WAIT_S = 0.05
 _LONGEST_WAIT_S = 2.0
 _CONNECT_TIMEOUT_S = 5.0
+#: How often the tap is told how far its records have been read.
+_ACKNOWLEDGE_S = 1.0
 #: All roles start together: for so long it is not worth a warning that the tap is not there yet.
 STARTING_S = 3.0
 
@@ -51,16 +53,18 @@ class RecordLink:
 
     def __init__(
         self,
-        path: Path,
+        dial: Dial,
         position: Callable[[], Position],
         receive: Callable[[list[tap_pb2.TapRecord]], None],
         *,
         clock: Callable[[], float] = time.monotonic,
+        unix_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self.path = path
+        self._dial = dial
         self._position = position
         self._receive = receive
         self._clock = clock
+        self._unix_ns = unix_ns
         #: Why the link is down; None: it is up.
         self.problem: str | None = "not connected yet"
         self._began = clock()
@@ -68,6 +72,8 @@ class RecordLink:
         self._logged: str | None = None
         #: Clock at the last Tick; None: there was none.
         self._last_tick: float | None = None
+        #: How far the tap's clock was behind this one's at the last Tick that came by itself; None: there was none.
+        self.behind_s: float | None = None
         #: Records that are none. The sequence shows the loss.
         self.malformed = 0
 
@@ -96,21 +102,26 @@ class RecordLink:
         """Read one connection to its end; returns why it is over."""
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                reader, writer = await asyncio.open_unix_connection(str(self.path), limit=_READ_BYTES)
+                reader, writer = await self._dial.open(_READ_BYTES)
         except (OSError, TimeoutError) as error:
-            return f"nobody answers at {self.path}: {_words(error)}"
+            return f"nobody answers at {self._dial}: {_words(error)}"
         try:
             position = self._position()
             writer.write(delimited(tap_pb2.ReadRequest(run=position.run, next_sequence=position.next_sequence).SerializeToString()))
-            await self._read(reader)
+            has_said_something = await self._read(reader, writer)
         except (OSError, FramingError, TimeoutError) as error:
-            return f"the record link at {self.path} broke: {_words(error)}"
+            return f"the record link at {self._dial} broke: {_words(error)}"
         finally:
             writer.close()
-        return f"the tap at {self.path} closed the record link"
+        return f"the tap at {self._dial} closed the record link{'' if has_said_something else self._dial.hint}"
 
-    async def _read(self, reader: asyncio.StreamReader) -> None:
+    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """To the end; whether there was any record."""
+        has_said_something = False
+        #: Nanoseconds between the tap's monotonic clock and Unix time.
+        offset = 0
         splitter = Splitter(_RECORD_BYTES)
+        acknowledged_at = self._clock()
         while data := await _read_some(reader):
             records = []
             for message in splitter.feed(data):
@@ -122,16 +133,28 @@ class RecordLink:
             if not records:
                 continue
             self._up()
-            if any(record.HasField("tick") for record in records):
-                self._last_tick = self._clock()
+            has_said_something = True
+            for record in records:
+                if record.HasField("run_started"):
+                    offset = record.run_started.unix_ns - record.run_started.monotonic_ns
+                elif record.HasField("tick"):
+                    self._last_tick = self._clock()
+                    if len(data) < _READ_BYTES:
+                        # Of a backlog it would say how old that is.
+                        self.behind_s = (self._unix_ns() - record.monotonic_ns - offset) / 1e9
             self._receive(records)
+            if self._clock() - acknowledged_at >= _ACKNOWLEDGE_S:
+                acknowledged_at = self._clock()
+                acknowledgement = tap_pb2.Acknowledgement(sequence=max(self._position().next_sequence - 1, 0))
+                writer.write(delimited(acknowledgement.SerializeToString()))
             # A backlog is read without ever waiting for the socket: others get their turn.
             await asyncio.sleep(0)
+        return has_said_something
 
     def _up(self) -> None:
         if self.problem is not None:
             self.problem = self._logged = None
-            logger.info("reading the tap at %s", self.path)
+            logger.info("reading the tap at %s", self._dial)
 
     def _lost(self, problem: str) -> None:
         self.problem = problem

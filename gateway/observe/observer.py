@@ -1,4 +1,4 @@
-"""One tap's records and the CAS's answers in, a model that is current and a feed that knows it out.
+"""The taps' records and the CAS's answers in, a model that is current and a feed that knows it out.
 
 Synchronous: a batch of records is folded in between two turns of the loop. Time is the records' (P7): an Action from the CAS
 counts as read at the time of the latest record.
@@ -6,17 +6,21 @@ counts as read at the time of the latest record.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from gateway.config.types import Carries, Config, PropertyType
 from gateway.model.changes import Change, OperationChanged
 from gateway.model.events import ActionRead
 from gateway.model.scheduler import SchedulerModel
 from gateway.model.settings import ModelSettings
+from gateway.observe import merge
 from gateway.observe.actions import ActionContent, ActionName
 from gateway.observe.cas import ActionReader
+from gateway.observe.clock import MachineClock
 from gateway.observe.introspection.feed import Feed
 from gateway.observe.link import Position
+from gateway.observe.statistics import Statistics
 from gateway.observe.translate import Translator
 from gateway.pb import tap_pb2
 
@@ -40,32 +44,87 @@ def model_settings(config: Config) -> ModelSettings:
     )
 
 
+#: Records that wait at most: a backlog is folded in as it comes.
+_WAITING_MAX = 5_000
+
+
 class Observer:
     """Feeds the model."""
 
-    def __init__(self, model: SchedulerModel, translator: Translator, feed: Feed) -> None:
+    def __init__(
+        self,
+        model: SchedulerModel,
+        statistics: Statistics,
+        translators: Mapping[str, Translator],
+        feed: Feed,
+        local: Collection[str] = (),
+    ) -> None:
+        """`translators`: by the name of the source, a record link; one at least. `local`: those of this machine's taps."""
+        self._clock = MachineClock(translators, local)
         self._model = model
-        self._translator = translator
+        self._statistics = statistics
+        self._translators = translators
         self._feed = feed
         #: None: no CAS is configured.
         self.actions: ActionReader | None = None
-        #: That the link has brought. 0: what is shown was loaded, if anything is.
+        #: That the links have brought.
         self.batches = 0
+        #: Sources that have brought something.
+        self._heard: set[str] = set()
+        #: Of several sources: what waits to be put in order, and its records.
+        self._waiting: dict[str, list[tap_pb2.TapRecord]] = {}
+        self._waiting_count = 0
+        self._handle: asyncio.Handle | None = None
 
-    def position(self) -> Position:
-        """Where the link goes on."""
-        run = self._translator.run
-        return Position(run.id if run else "", self._translator.next_sequence)
+    @property
+    def has_heard_all(self) -> bool:
+        """Every source has brought something: nothing that is shown is only loaded."""
+        return self._heard >= self._translators.keys()
 
-    def receive(self, records: Iterable[tap_pb2.TapRecord]) -> None:
-        """A batch of the link."""
-        translator, model = self._translator, self._model
+    def position(self, source: str) -> Position:
+        """Where a link goes on, after everything that it has brought."""
+        self.settle()
+        translator = self._translators[source]
+        run = translator.run
+        return Position(run.id if run else "", translator.next_sequence)
+
+    def receive(self, source: str, records: Sequence[tap_pb2.TapRecord]) -> None:
+        """A batch of a link. With one source it is in the model at once, with several after `merge.WINDOW_S`."""
+        self._heard.add(source)
+        self._clock.agree(source, records)
+        if len(self._translators) == 1:
+            self._fold((self._translators[source], record) for record in records)
+            return
+        self._waiting.setdefault(source, []).extend(records)
+        self._waiting_count += len(records)
+        if self._waiting_count >= _WAITING_MAX:
+            self.settle()
+        elif self._handle is None:
+            self._handle = asyncio.get_running_loop().call_later(merge.WINDOW_S, self.settle)
+
+    def settle(self) -> None:
+        """Folds in what waits to be put in order."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        if not self._waiting:
+            return
+        waiting, self._waiting, self._waiting_count = self._waiting, {}, 0
+        translators = [self._translators[source] for source in waiting]
+        batches = [
+            (translator.run.offset if translator.run is not None else 0, records)
+            for translator, records in zip(translators, waiting.values(), strict=True)
+        ]
+        self._fold((translators[number], record) for number, record in merge.in_order(batches))
+
+    def _fold(self, records: Iterable[tuple[Translator, tap_pb2.TapRecord]]) -> None:
+        model = self._model
         self.batches += 1
         changes: list[Change] = []
-        for record in records:
+        for translator, record in records:
             for event in translator.translate(record):
-                changes += model.apply(event)
-            changes += model.advance(translator.now)
+                changes += self._counted(model.apply(event))
+            changes += self._counted(model.advance(translator.now))
         self._changed(changes)
 
     def want_actions(self) -> None:
@@ -75,7 +134,13 @@ class Observer:
 
     def action_found(self, name: ActionName, content: ActionContent) -> None:
         """The CAS answered."""
-        self._changed(self._model.apply(self._action_read(name, content)))
+        self._changed(self._counted(self._model.apply(self._action_read(name, content))))
+
+    def _counted(self, changes: list[Change]) -> list[Change]:
+        """The changes of one event; statistics look at the model while it is as they left it."""
+        if changes:
+            self._statistics.count(changes, self._model)
+        return changes
 
     def _changed(self, changes: list[Change]) -> None:
         if self.actions is not None:
@@ -95,7 +160,7 @@ class Observer:
             name = ActionName(operation.key.instance_name, operation.key.digest)
             content = actions.want(*name)
             if content is not None:
-                more += self._model.apply(self._action_read(name, content))
+                more += self._counted(self._model.apply(self._action_read(name, content)))
         return more
 
     def _action_read(self, name: ActionName, content: ActionContent) -> ActionRead:

@@ -5,23 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from functools import partial
 
 from gateway.config.types import Config
 from gateway.model.scheduler import SchedulerModel
 from gateway.observe import listening
-from gateway.observe.health import LinkState
 from gateway.observe.introspection.answers import Answers
 from gateway.observe.introspection.feed import Feed
 from gateway.observe.introspection.history import History
 from gateway.observe.introspection.overview import Overview
 from gateway.observe.introspection.service import IntrospectionService
 from gateway.observe.introspection.state import PublishedState
+from gateway.observe.links import LinkState
 from gateway.observe.observer import Observer, model_settings
 from gateway.observe.recording.replay import Replay
+from gateway.observe.statistics import Statistics
 from gateway.observe.translate import Translator
 
 #: Of the time that stopping may take, the part that answers under way get.
 _GRACE = 0.2
+_SOURCE = "tap-0"
 
 logger = logging.getLogger(__name__)
 
@@ -35,12 +38,13 @@ async def run(config: Config, replay: Replay, stop: asyncio.Event) -> None:
     model = SchedulerModel(model_settings(config))
     translator = Translator(config)
 
-    def link_state() -> LinkState:
-        return LinkState(0.0, is_fresh=True, problem=None, run=translator.run, replay=replay.describe())
+    def link_states() -> dict[str, LinkState]:
+        return {_SOURCE: LinkState(0.0, is_fresh=True, problem=None, run=translator.run, replay=replay.describe())}
 
-    overview = Overview(config, model, link_state, lambda: translator.foreign)
+    statistics = Statistics(model)
+    overview = Overview(config, model, statistics, link_states, lambda: translator.foreign)
     feed = Feed(PublishedState(model, overview, History(uuid.uuid4().hex)))
-    observer = Observer(model, translator, feed)
+    observer = Observer(model, statistics, {_SOURCE: translator}, feed)
     service = IntrospectionService(Answers(model, feed), feed)
     server = listening.create_server()
     await service.register(server)
@@ -51,7 +55,7 @@ async def run(config: Config, replay: Replay, stop: asyncio.Event) -> None:
     try:
         async with asyncio.TaskGroup() as tasks:
             running = [
-                tasks.create_task(replay.play(observer.receive), name="replay"),
+                tasks.create_task(replay.play(partial(observer.receive, _SOURCE)), name="replay"),
                 tasks.create_task(feed.run(), name="watch feed"),
             ]
             await stop.wait()

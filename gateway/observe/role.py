@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
 
 from gateway.config.types import Config
 from gateway.errors import StartError
@@ -12,13 +15,15 @@ from gateway.observe import listening
 from gateway.observe.cas import ActionReader
 from gateway.observe.checkpoint.restore import Beginning, give_up, restore
 from gateway.observe.checkpoint.writer import CheckpointWriter
-from gateway.observe.health import CheckpointState, LinkState
+from gateway.observe.dialling import Dial, dials, local_names
+from gateway.observe.health import CheckpointState
 from gateway.observe.introspection.answers import Answers
 from gateway.observe.introspection.feed import Feed
 from gateway.observe.introspection.overview import Overview
 from gateway.observe.introspection.service import IntrospectionService
 from gateway.observe.introspection.state import PublishedState
 from gateway.observe.link import RecordLink
+from gateway.observe.links import LinkState
 from gateway.observe.observer import Observer, model_settings
 
 #: Of the time that stopping may take, the part that answers under way get.
@@ -31,12 +36,12 @@ async def run(config: Config, stop: asyncio.Event) -> None:
     """Observe until `stop` is set.
 
     Raises:
-        StartError: the introspection service cannot listen where it should.
+        StartError: the introspection service cannot listen where it should, or a certificate cannot be used.
     """
-    sources = [path.name for path in config.record_sockets[:1]]
-    beginning = restore(config, model_settings(config), sources, time.time_ns())
+    dialled = dials(config)
+    beginning = restore(config, model_settings(config), list(dialled), time.time_ns())
     try:
-        await _go_on(config, beginning, stop)
+        await _go_on(config, beginning, dialled, stop)
     except StartError:
         raise
     except Exception:
@@ -44,22 +49,37 @@ async def run(config: Config, stop: asyncio.Event) -> None:
         raise
 
 
-async def _go_on(config: Config, beginning: Beginning, stop: asyncio.Event) -> None:
-    socket = config.record_sockets[0]
-    model = beginning.state.model
-    translator = beginning.state.translators[socket.name]
+async def _go_on(config: Config, beginning: Beginning, dialled: Mapping[str, Dial], stop: asyncio.Event) -> None:
+    model, translators = beginning.state.model, beginning.state.translators
 
-    def link_state() -> LinkState:
-        return LinkState(link.silence_s(), link.is_fresh, link.problem, translator.run)
+    local = local_names(config)
+
+    def link_states() -> dict[str, LinkState]:
+        return {
+            name: LinkState(
+                link.silence_s(),
+                link.is_fresh,
+                link.problem,
+                translators[name].run,
+                None if name in local else link.behind_s,
+            )
+            for name, link in links.items()
+        }
+
+    def foreign() -> Counter[str]:
+        return sum((translator.foreign for translator in translators.values()), Counter())
 
     def checkpoint_state() -> CheckpointState:
-        return CheckpointState(None if observer.batches else beginning.written_at, writer.problem)
+        return CheckpointState(None if observer.has_heard_all else beginning.written_at, writer.problem)
 
-    overview = Overview(config, model, link_state, lambda: translator.foreign, checkpoint_state)
+    statistics = beginning.state.statistics
+    overview = Overview(config, model, statistics, link_states, foreign, checkpoint_state)
     feed = Feed(PublishedState(model, overview, beginning.history, is_published=beginning.is_published))
-    observer = Observer(model, translator, feed)
+    observer = Observer(model, statistics, translators, feed, local)
     writer = CheckpointWriter(config, beginning.state, lambda: observer.batches)
-    link = RecordLink(socket, observer.position, observer.receive)
+    links = {
+        name: RecordLink(dial, partial(observer.position, name), partial(observer.receive, name)) for name, dial in dialled.items()
+    }
     if config.cas is not None:
         observer.actions = ActionReader(config.cas, observer.action_found)
         observer.want_actions()
@@ -74,7 +94,7 @@ async def _go_on(config: Config, beginning: Beginning, stop: asyncio.Event) -> N
     try:
         async with asyncio.TaskGroup() as tasks:
             running = [
-                tasks.create_task(link.follow(), name="record link"),
+                *(tasks.create_task(link.follow(), name=f"record link {name}") for name, link in links.items()),
                 tasks.create_task(feed.run(), name="watch feed"),
                 tasks.create_task(writer.run(), name="checkpoints"),
             ]
@@ -83,6 +103,7 @@ async def _go_on(config: Config, beginning: Beginning, stop: asyncio.Event) -> N
             await stop.wait()
             for task in running:
                 task.cancel()
+        observer.settle()
         feed.close()
         feed.state.publish()
         writer.finish(feed.state.history)

@@ -121,7 +121,10 @@ class Translator:
         before = self.run
         if before is not None and before.id == started.run:
             return []
-        self._conversations = Conversations(begun(started), self._schedulers, self._cacheability, self.foreign)
+        run = begun(started)
+        # The clock was set back between two runs: time goes on from where it was, at its own pace, instead of standing still (P7).
+        run.offset += max(0, self.now - started.unix_ns)
+        self._conversations = Conversations(run, self._schedulers, self._cacheability, self.foreign)
         self.next_sequence = 2
         self._missed_until = 0
         ended: list[Event] = [RunEnded(self.now, before.id)] if before is not None else []

@@ -750,6 +750,7 @@ class Scheduler(_message.Message):
     RECORDS_MISSED_FIELD_NUMBER: _builtins.int
     WORKERS_REFUSED_FIELD_NUMBER: _builtins.int
     TAP_PROCESSES_FIELD_NUMBER: _builtins.int
+    STATISTICS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name in NativeLink's configuration, such as MAIN_SCHEDULER."""
     anomalies: _builtins.int
@@ -776,6 +777,10 @@ class Scheduler(_message.Message):
 
     @_builtins.property
     def tap_processes(self) -> _containers.RepeatedCompositeFieldContainer[Global___TapProcess]: ...
+    @_builtins.property
+    def statistics(self) -> Global___Statistics:
+        """Part of no revision: a batch that brings nothing else has the number of the batch before. Absent: not kept."""
+
     def __init__(
         self,
         *,
@@ -789,16 +794,212 @@ class Scheduler(_message.Message):
         records_missed: _builtins.int = ...,
         workers_refused: _builtins.int = ...,
         tap_processes: _abc.Iterable[Global___TapProcess] | None = ...,
+        statistics: Global___Statistics | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_up_since", b"_up_since", "counts", b"counts", "health", b"health", "up_since", b"up_since"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_up_since", b"_up_since", "counts", b"counts", "health", b"health", "statistics", b"statistics", "up_since", b"up_since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_up_since", b"_up_since", "anomalies", b"anomalies", "counts", b"counts", "health", b"health", "name", b"name", "recent_anomalies", b"recent_anomalies", "records_missed", b"records_missed", "tap_processes", b"tap_processes", "taps", b"taps", "up_since", b"up_since", "workers_refused", b"workers_refused"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_up_since", b"_up_since", "anomalies", b"anomalies", "counts", b"counts", "health", b"health", "name", b"name", "recent_anomalies", b"recent_anomalies", "records_missed", b"records_missed", "statistics", b"statistics", "tap_processes", b"tap_processes", "taps", b"taps", "up_since", b"up_since", "workers_refused", b"workers_refused"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__up_since: _TypeAlias = _typing.Literal["up_since"]  # noqa: Y015
     _WhichOneofArgType__up_since: _TypeAlias = _typing.Literal["_up_since", b"_up_since"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__up_since) -> _WhichOneofReturnType__up_since | None: ...
 
 Global___Scheduler: _TypeAlias = Scheduler  # noqa: Y015
+
+@_typing.final
+class Statistics(_message.Message):
+    """What happened, added up since the epoch began, and what waits. Counts and histograms never go down within an epoch. Lists have
+    every word that is known beforehand, with 0 where nothing happened, and are bounded.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKERS_FIELD_NUMBER: _builtins.int
+    WORKER_CONNECTIONS_FIELD_NUMBER: _builtins.int
+    WORKERS_LOST_FIELD_NUMBER: _builtins.int
+    QUEUE_TIME_FIELD_NUMBER: _builtins.int
+    EXECUTION_TIME_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
+    CACHED_RESULTS_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FAILED_FIELD_NUMBER: _builtins.int
+    OPERATIONS_DROPPED_FIELD_NUMBER: _builtins.int
+    ANOMALIES_FIELD_NUMBER: _builtins.int
+    SCHEDULER_RESTARTS_FIELD_NUMBER: _builtins.int
+    QUEUED_SINCE_FIELD_NUMBER: _builtins.int
+    QUEUED_SETS_FIELD_NUMBER: _builtins.int
+    WORKERS_REFUSED_FIELD_NUMBER: _builtins.int
+    RECORDS_MISSED_FIELD_NUMBER: _builtins.int
+    worker_connections: _builtins.int
+    """Registrations that got a worker id. Absent: workers are not observed."""
+    cached_results: _builtins.int
+    """Of those, the ones whose result came from the action cache."""
+    scheduler_restarts: _builtins.int
+    workers_refused: _builtins.int
+    """Workers that registered in vain. Absent: workers are not observed."""
+    records_missed: _builtins.int
+    """Records that were lost between tap and model."""
+    @_builtins.property
+    def workers(self) -> _containers.RepeatedCompositeFieldContainer[Global___WordCount]:
+        """Connected workers by state, each in one: "draining"; otherwise "paused"; otherwise "unknown": how much it may run was not seen;
+        otherwise "full": it runs as much as it may; otherwise "accepting". Empty: workers are not observed.
+        """
+
+    @_builtins.property
+    def workers_lost(self) -> _containers.RepeatedCompositeFieldContainer[Global___WordCount]:
+        """Workers that were connected and are no longer, by reason: "stream_ended", "evicted", "going_away", … Empty: workers are not observed."""
+
+    @_builtins.property
+    def queue_time(self) -> Global___Histogram:
+        """Of every attempt, from when the action was queued (the scheduler's queued_timestamp; of a further attempt, from when it was taken
+        from the worker before) until a worker got it. Absent: workers are not observed.
+        """
+
+    @_builtins.property
+    def execution_time(self) -> Global___Histogram:
+        """Of every operation that a worker completed, from when that worker got it until its result. Absent: workers are not observed."""
+
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResultCount]:
+        """Completed operations, each once."""
+
+    @_builtins.property
+    def attempts_failed(self) -> _containers.RepeatedCompositeFieldContainer[Global___WordCount]:
+        """Attempts that brought no result, so that the action was queued again or failed for good: "worker_lost": the worker is no longer
+        connected; "internal_error": it said so; "overtaken": another worker got it before the end of the attempt was seen. Empty:
+        workers are not observed.
+        """
+
+    @_builtins.property
+    def operations_dropped(self) -> _containers.RepeatedCompositeFieldContainer[Global___WordCount]:
+        """Unfinished operations that ended otherwise: "abandoned": nobody followed them; "scheduler_restarted"."""
+
+    @_builtins.property
+    def anomalies(self) -> _containers.RepeatedCompositeFieldContainer[Global___WordCount]:
+        """Transitions that the protocol does not allow, results that came late, messages that could not be decoded, by kind."""
+
+    @_builtins.property
+    def queued_since(self) -> _timestamp_pb2.Timestamp:
+        """Since when the action waits that is queued for longest; of one that was taken from a worker, since then. Absent: none is queued."""
+
+    @_builtins.property
+    def queued_sets(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueuedSet]:
+        """Queued actions by what they ask for. Empty: clients are not observed."""
+
+    def __init__(
+        self,
+        *,
+        workers: _abc.Iterable[Global___WordCount] | None = ...,
+        worker_connections: _builtins.int | None = ...,
+        workers_lost: _abc.Iterable[Global___WordCount] | None = ...,
+        queue_time: Global___Histogram | None = ...,
+        execution_time: Global___Histogram | None = ...,
+        results: _abc.Iterable[Global___ResultCount] | None = ...,
+        cached_results: _builtins.int = ...,
+        attempts_failed: _abc.Iterable[Global___WordCount] | None = ...,
+        operations_dropped: _abc.Iterable[Global___WordCount] | None = ...,
+        anomalies: _abc.Iterable[Global___WordCount] | None = ...,
+        scheduler_restarts: _builtins.int = ...,
+        queued_since: _timestamp_pb2.Timestamp | None = ...,
+        queued_sets: _abc.Iterable[Global___QueuedSet] | None = ...,
+        workers_refused: _builtins.int | None = ...,
+        records_missed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_worker_connections", b"_worker_connections", "_workers_refused", b"_workers_refused", "execution_time", b"execution_time", "queue_time", b"queue_time", "queued_since", b"queued_since", "worker_connections", b"worker_connections", "workers_refused", b"workers_refused"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_worker_connections", b"_worker_connections", "_workers_refused", b"_workers_refused", "anomalies", b"anomalies", "attempts_failed", b"attempts_failed", "cached_results", b"cached_results", "execution_time", b"execution_time", "operations_dropped", b"operations_dropped", "queue_time", b"queue_time", "queued_sets", b"queued_sets", "queued_since", b"queued_since", "records_missed", b"records_missed", "results", b"results", "scheduler_restarts", b"scheduler_restarts", "worker_connections", b"worker_connections", "workers", b"workers", "workers_lost", b"workers_lost", "workers_refused", b"workers_refused"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__worker_connections: _TypeAlias = _typing.Literal["worker_connections"]  # noqa: Y015
+    _WhichOneofArgType__worker_connections: _TypeAlias = _typing.Literal["_worker_connections", b"_worker_connections"]  # noqa: Y015
+    _WhichOneofReturnType__workers_refused: _TypeAlias = _typing.Literal["workers_refused"]  # noqa: Y015
+    _WhichOneofArgType__workers_refused: _TypeAlias = _typing.Literal["_workers_refused", b"_workers_refused"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__worker_connections) -> _WhichOneofReturnType__worker_connections | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__workers_refused) -> _WhichOneofReturnType__workers_refused | None: ...
+
+Global___Statistics: _TypeAlias = Statistics  # noqa: Y015
+
+@_typing.final
+class WordCount(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORD_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    word: _builtins.str
+    count: _builtins.int
+    def __init__(
+        self,
+        *,
+        word: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "word", b"word"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WordCount: _TypeAlias = WordCount  # noqa: Y015
+
+@_typing.final
+class ResultCount(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_CODE_FIELD_NUMBER: _builtins.int
+    EXIT_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    status_code: _builtins.int
+    """google.rpc.Code; others are 2 (UNKNOWN). Absent: nobody was told how it ended, or that was not seen."""
+    exit: _builtins.str
+    """Exit code of the command: "zero", "nonzero"; "none": the result has none."""
+    count: _builtins.int
+    def __init__(
+        self,
+        *,
+        status_code: _builtins.int | None = ...,
+        exit: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_status_code", b"_status_code", "status_code", b"status_code"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_status_code", b"_status_code", "count", b"count", "exit", b"exit", "status_code", b"status_code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__status_code: _TypeAlias = _typing.Literal["status_code"]  # noqa: Y015
+    _WhichOneofArgType__status_code: _TypeAlias = _typing.Literal["_status_code", b"_status_code"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__status_code) -> _WhichOneofReturnType__status_code | None: ...
+
+Global___ResultCount: _TypeAlias = ResultCount  # noqa: Y015
+
+@_typing.final
+class QueuedSet(_message.Message):
+    """One set of platform properties. At most twenty have an entry of their own; one that nobody asked for within an hour may give it up."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROPERTIES_FIELD_NUMBER: _builtins.int
+    OPERATIONS_FIELD_NUMBER: _builtins.int
+    QUEUED_SINCE_FIELD_NUMBER: _builtins.int
+    properties: _builtins.str
+    """"NAME=VALUE,…" by name; "none"; "unknown": not known yet; "other": those for which there was no entry when they were queued."""
+    operations: _builtins.int
+    @_builtins.property
+    def queued_since(self) -> _timestamp_pb2.Timestamp:
+        """As Statistics.queued_since."""
+
+    def __init__(
+        self,
+        *,
+        properties: _builtins.str = ...,
+        operations: _builtins.int = ...,
+        queued_since: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["queued_since", b"queued_since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operations", b"operations", "properties", b"properties", "queued_since", b"queued_since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QueuedSet: _TypeAlias = QueuedSet  # noqa: Y015
 
 @_typing.final
 class Counts(_message.Message):
@@ -1005,7 +1206,7 @@ class BlindedConnections(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     CONNECTIONS_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
-    """Stable word, such as "tls"."""
+    """"tls", "http2", "hpack", "overloaded", "internal"; "unknown": another."""
     connections: _builtins.int
     def __init__(
         self,
@@ -1098,7 +1299,7 @@ class Histogram(_message.Message):
     LONGEST_S_FIELD_NUMBER: _builtins.int
     sum_s: _builtins.float
     longest_s: _builtins.float
-    """Within the last second."""
+    """Within the last second; 0: none, or not kept."""
     @_builtins.property
     def upper_bounds_s(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """Ascending, in seconds."""

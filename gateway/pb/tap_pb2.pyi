@@ -28,7 +28,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ReadRequest(_message.Message):
-    """The first thing that a reader says on the record link, length-delimited. After it the reader only reads.
+    """The first thing that a reader says on the record link, length-delimited. After it the reader reads, and acknowledges.
 
     The answer is the run's RunStarted (sequence 1, repeated to every reader), then the records from next_sequence on. Where
     those are no longer in the ring, or belong to another run, the answer goes on with Gap (only when records of *this*
@@ -56,6 +56,30 @@ class ReadRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReadRequest: _TypeAlias = ReadRequest  # noqa: Y015
+
+@_typing.final
+class Acknowledgement(_message.Message):
+    """What a reader may say after its ReadRequest, again and again, length-delimited. The tap waits for none; it shows how far its
+    readers are.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """Up to here the reader will not ask for records of this run again. Never decreases."""
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Acknowledgement: _TypeAlias = Acknowledgement  # noqa: Y015
 
 @_typing.final
 class TapRecord(_message.Message):
@@ -508,6 +532,8 @@ class Blinded(_message.Message):
         """More bytes waited to be decoded than the tap keeps (the machine is overloaded)."""
         INTERNAL: Blinded._Reason.ValueType  # 5
         """The decoder failed: a defect of the tap."""
+        HANDED_OVER: Blinded._Reason.ValueType  # 6
+        """The tap was upgraded to a release whose decoders are different, and something was said before."""
 
     class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper): ...
     REASON_UNSPECIFIED: Blinded.Reason.ValueType  # 0
@@ -521,6 +547,8 @@ class Blinded(_message.Message):
     """More bytes waited to be decoded than the tap keeps (the machine is overloaded)."""
     INTERNAL: Blinded.Reason.ValueType  # 5
     """The decoder failed: a defect of the tap."""
+    HANDED_OVER: Blinded.Reason.ValueType  # 6
+    """The tap was upgraded to a release whose decoders are different, and something was said before."""
 
     REASON_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int

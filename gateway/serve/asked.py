@@ -12,6 +12,8 @@ class Asked:
     """What every handler gets."""
 
     target: Target
+    #: Accept; "": none.
+    media: str
     #: Accept-Encoding; "": none.
     accepts: str
     #: If-None-Match; None: none.

@@ -29,19 +29,25 @@ _REMEMBERED = 256
 @lru_cache(_REMEMBERED)
 def choose(accepted: str) -> str:
     """The coding for a client that sent this Accept-Encoding; "": it sent none. What cannot be read asks for nothing."""
-    weights: dict[str, float] = {}
-    for item in accepted.lower().split(","):
-        name, *parameters = (part.strip() for part in item.split(";"))
-        if name:
-            weights[name] = _weight(parameters)
-    others = weights.get("*", 0.0)
+    liked = weights(accepted)
+    others = liked.get("*", 0.0)
     best, best_weight = IDENTITY, 0.0
     for coding in CODINGS:
-        weight = weights.get(coding, weights.get("x-gzip", others) if coding == "gzip" else others)
+        weight = liked.get(coding, liked.get("x-gzip", others) if coding == "gzip" else others)
         if weight > best_weight:
             best, best_weight = coding, weight
     # Whoever says that the plain body is liked better gets it; whoever says nothing of it does not mind.
-    return best if best_weight >= weights.get(IDENTITY, 0.0) else IDENTITY
+    return best if best_weight >= liked.get(IDENTITY, 0.0) else IDENTITY
+
+
+def weights(accepted: str) -> dict[str, float]:
+    """What an Accept or Accept-Encoding names, in lower case, and how much it is liked; of a repeated name the most."""
+    found: dict[str, float] = {}
+    for item in accepted.lower().split(","):
+        name, *parameters = (part.strip() for part in item.split(";"))
+        if name:
+            found[name] = max(_weight(parameters), found.get(name, 0.0))
+    return found
 
 
 def _weight(parameters: list[str]) -> float:

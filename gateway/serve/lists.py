@@ -30,7 +30,7 @@ class Lists:
     """GET /api/v1/workers and /api/v1/operations."""
 
     def __init__(self, upstream: Upstream, details: Details, now: Callable[[], float]) -> None:
-        """Args: who is followed; who knows more; the wall clock, in Unix seconds."""
+        """Args: who is followed; who knows more; the clock of ages, in Unix seconds."""
         self._upstream = upstream
         self._details = details
         self._now = now

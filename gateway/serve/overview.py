@@ -24,10 +24,11 @@ def nothing_known(upstream: Upstream) -> str:
 class Overview:
     """Renders the three documents that are about everything."""
 
-    def __init__(self, upstream: Upstream, *, now: Callable[[], float] = time.time) -> None:
-        """Args: who is followed; the wall clock, in Unix seconds."""
+    def __init__(self, upstream: Upstream, *, now: Callable[[], float] = time.time, wall: Callable[[], float] = time.time) -> None:
+        """Args: who is followed; the clock of uptimes; that of the machine, for the time of an answer. In Unix seconds."""
         self._upstream = upstream
         self._now = now
+        self._wall = wall
         #: {document: (the Scheduler message and what else it was rendered from, the document)}
         self._rendered: dict[str, tuple[pb.Scheduler, Hashable, bytes]] = {}
 
@@ -43,25 +44,25 @@ class Overview:
 
     def health(self) -> tuple[bool, bytes]:
         """Whether the answers can be used at all, and the body of GET /api/v1/system/health."""
-        now = self._now()
+        now, wall = self._now(), int(self._wall())
         replica = self._upstream.replica
         scheduler = replica.scheduler if replica is not None else _NOTHING_KNOWN
-        status, reasons = self._judge()
+        status, reasons = self.judge()
 
         def render() -> bytes:
             return to_json(
                 HealthJson(
                     status=status,
-                    timestamp=int(now),
+                    timestamp=wall,
                     uptime_seconds=_uptime_seconds(scheduler, now),
                     reasons=reasons,
                     notes=list(scheduler.health.notes),
                 )
             )
 
-        return status != "unhealthy", self._once("health", scheduler, (int(now), status, *reasons), render)
+        return status != "unhealthy", self._once("health", scheduler, (int(now), wall, status, *reasons), render)
 
-    def _judge(self) -> tuple[str, list[str]]:
+    def judge(self) -> tuple[str, list[str]]:
         """The status word and why it is not "healthy"."""
         upstream = self._upstream
         if upstream.replica is None:

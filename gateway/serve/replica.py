@@ -94,6 +94,10 @@ class Replica:
         if changes.scheduler is not None:
             self.scheduler = changes.scheduler
 
+    def stage_counts(self) -> dict[str, int]:
+        """Operations by stage."""
+        return {stage: len(rows) for stage, rows in self._by_stage.items()}
+
     def _put_worker(self, row: WorkerRow) -> None:
         if self._workers.get(row.arrival) == row:
             return

@@ -23,12 +23,15 @@ _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
 class Reply(web.StreamResponse):
-    """A JSON answer with all its bytes at hand. For HEAD only its head is sent."""
+    """An answer with all its bytes at hand, JSON unless said otherwise. For HEAD only its head is sent."""
 
-    def __init__(self, body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
-        """Args: the JSON; its status; headers besides those that every answer has."""
+    def __init__(
+        self, body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None, content_type: str = "application/json"
+    ) -> None:
+        """Args: the body; its status; headers besides those that every answer has; what the body is."""
         super().__init__(status=status, reason=_REASONS[status], headers=headers)
-        self._json = body
+        self._content = body
+        self._type = content_type
         self._closes = False
         self._request: web.BaseRequest | None = None
 
@@ -57,7 +60,7 @@ class Reply(web.StreamResponse):
         if request is None or transport is None or transport.is_closing():
             raise ConnectionResetError
         head = self._head(request)
-        transport.writelines((head,) if request.method == "HEAD" else (head, self._json))
+        transport.writelines((head,) if request.method == "HEAD" else (head, self._content))
         if transport.get_write_buffer_size():
             try:
                 async with asyncio.timeout(WRITE_LIMIT_S):
@@ -69,7 +72,7 @@ class Reply(web.StreamResponse):
     def _head(self, request: web.BaseRequest) -> bytes:
         lines = [f"HTTP/1.1 {self.status} {self.reason}"]
         if self.status != NOT_MODIFIED:
-            lines += ("Content-Type: application/json", f"Content-Length: {len(self._json)}")
+            lines += (f"Content-Type: {self._type}", f"Content-Length: {len(self._content)}")
         lines += [
             # It is true now; whoever wants it again asks again.
             "Cache-Control: no-cache",

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from gateway.config.types import Address, Config
 from gateway.errors import StartError
+from gateway.serve.clock import steady_clock
 from gateway.serve.overview import Overview
 from gateway.serve.routes import Routes
 from gateway.serve.server import make_server
@@ -48,21 +49,25 @@ def bind(config: Config) -> socket.socket:
         ) from error
 
 
-async def run(config: Config, listener: socket.socket | None, stop: asyncio.Event, *, now: Callable[[], float] = time.time) -> None:
+async def run(
+    config: Config, listener: socket.socket | None, stop: asyncio.Event, *, now: Callable[[], float] | None = None
+) -> None:
     """Serve until `stop` is set, then finish what is under way within `config.stop_timeout_s`.
 
     Args:
         config: the resolved configuration.
         listener: a socket that listens already, and is closed in the end; None: that of `bind`.
         stop: ends it.
-        now: the wall clock, in Unix seconds.
+        now: the time, in Unix seconds; None: this machine's clocks.
 
     Raises:
         StartError: `bind`'s.
     """
     listener = listener if listener is not None else bind(config)
     upstream = Upstream(config)
-    server = make_server(Routes(upstream, Overview(upstream, now=now), now=now), config.authentication)
+    steady = now or steady_clock()
+    overview = Overview(upstream, now=steady, wall=now or time.time)
+    server = make_server(Routes(upstream, overview, now=steady), config.authentication)
     runner = web.ServerRunner(server, shutdown_timeout=config.stop_timeout_s * _SHUTDOWN_SHARE)
     await runner.setup()
     async with asyncio.TaskGroup() as tasks:

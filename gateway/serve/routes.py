@@ -1,19 +1,20 @@
 """Routes: a request comes in, the reply of the documented route goes out. Each handler parses, looks up, shapes and responds.
 
-The seven routes of monitoring-api.md, and /livez and /readyz for whoever keeps the process.
+The seven routes of monitoring-api.md, /metrics for Prometheus, and /livez and /readyz for whoever keeps the process.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
-from aiohttp.hdrs import ACCEPT_ENCODING, IF_NONE_MATCH
+from aiohttp.hdrs import ACCEPT, ACCEPT_ENCODING, IF_NONE_MATCH
 
 from gateway.serve.asked import Asked
 from gateway.serve.details import Details
 from gateway.serve.lists import Lists
+from gateway.serve.metrics.exposition import Exposition
+from gateway.serve.metrics.latencies import Latencies
 from gateway.serve.overview import Overview, nothing_known
 from gateway.serve.parameters import is_full, no_parameters
 from gateway.serve.problems import ProblemError, not_found, not_ready, quoted
@@ -33,8 +34,8 @@ _READY = to_json(ProbeJson("ready"))
 class Routes:
     """All addresses of the HTTP side."""
 
-    def __init__(self, upstream: Upstream, overview: Overview, *, now: Callable[[], float] = time.time) -> None:
-        """Args: who is followed; what renders the documents; the wall clock, in Unix seconds."""
+    def __init__(self, upstream: Upstream, overview: Overview, *, now: Callable[[], float]) -> None:
+        """Args: who is followed; what renders the documents; the clock of ages, in Unix seconds."""
         self._upstream = upstream
         self._overview = overview
         self._details = Details(upstream)
@@ -46,6 +47,7 @@ class Routes:
             "/api/v1/scheduler/status": self._status,
             "/api/v1/scheduler/metrics": self._metrics,
             "/api/v1/system/health": self._health,
+            "/metrics": self._exposed,
             "/livez": self._livez,
             "/readyz": self._readyz,
         }
@@ -54,23 +56,28 @@ class Routes:
             "/api/v1/workers/": self._worker,
             "/api/v1/operations/": self._operation,
         }
+        #: How long answers took.
+        self.latencies = Latencies((*self._at, *map(_template, self._below)))
+        self._exposition = Exposition(upstream, overview, self.latencies, now=now)
 
     async def answer(self, request: web.BaseRequest) -> Reply:
-        """The reply to a request.
+        """The reply to a request; `request["route"]` is then the route's template, if it has one.
 
         Raises:
             ProblemError: 400, 404, 405 or 503.
         """
         target = parse_target(request.raw_path)
         headers = request.headers
-        asked = Asked(target, headers.get(ACCEPT_ENCODING, ""), headers.get(IF_NONE_MATCH))
+        asked = Asked(target, headers.get(ACCEPT, ""), headers.get(ACCEPT_ENCODING, ""), headers.get(IF_NONE_MATCH))
         at = self._at.get(target.path)
         if at is not None:
+            request["route"] = target.path
             _check_method(request.method)
             return await at(asked)
         for beginning, below in self._below.items():
             rest = target.path.removeprefix(beginning)
             if rest and rest != target.path:
+                request["route"] = _template(beginning)
                 _check_method(request.method)
                 return await below(asked, rest)
         raise not_found(f"Path {quoted(target.path)}")
@@ -108,6 +115,10 @@ class Routes:
         usable, body = self._overview.health()
         return Reply(body, status=200 if usable else 503)
 
+    async def _exposed(self, asked: Asked) -> Reply:
+        no_parameters(asked.target)
+        return await self._exposition.reply(asked.media, asked.accepts)
+
     async def _livez(self, asked: Asked) -> Reply:
         no_parameters(asked.target)
         return Reply(_ALIVE)
@@ -135,6 +146,10 @@ class Routes:
 
     def _fresh_or_aged(self, body: bytes, status: int = 200) -> Reply:
         return Reply(body, status=status, headers=self._upstream.age_header())
+
+
+def _template(beginning: str) -> str:
+    return f"{beginning}{{id}}"
 
 
 def _check_method(method: str) -> None:

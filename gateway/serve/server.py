@@ -1,4 +1,4 @@
-"""Server: routes and a rule of access come in, an aiohttp server whose every answer is JSON goes out.
+"""Server: routes and a rule of access come in, an aiohttp server whose every answer but one is JSON goes out.
 
 It is aiohttp's low-level server: no Application, so that an address with any id in it is looked up here, once, and nothing but the
 routes answers.
@@ -7,12 +7,14 @@ routes answers.
 from __future__ import annotations
 
 import logging
+from time import perf_counter
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
 from gateway.config.types import Authentication
 from gateway.serve.access import check_access
+from gateway.serve.metrics.latencies import OTHER
 from gateway.serve.problems import Handler, answer_problems, problem_reply
 from gateway.serve.reply import Reply
 from gateway.serve.routes import Routes
@@ -74,4 +76,11 @@ def make_server(routes: Routes, authentication: Authentication) -> JsonServer:
         return await routes.answer(request)
 
     handler: Handler = answer_problems(permitted)
-    return JsonServer(handler)
+
+    async def timed(request: web.BaseRequest) -> web.StreamResponse:
+        began = perf_counter()
+        reply = await handler(request)
+        routes.latencies.observe(request.get("route", OTHER), reply.status, perf_counter() - began)
+        return reply
+
+    return JsonServer(timed)

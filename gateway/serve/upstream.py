@@ -84,6 +84,8 @@ class Upstream:
         self.replica: Replica | None = None
         #: Why the stream is down; None: it is up and has brought a state.
         self.problem: str | None = "not connected yet"
+        #: Since the beginning: snapshots that were read, streams that ended or could not be had.
+        self.snapshots = self.interruptions = 0
         #: Clock at the last message that made the replica current.
         self._current_at = 0.0
         #: Entities were dropped or came twice; only a snapshot helps.
@@ -144,6 +146,7 @@ class Upstream:
                 if response.WhichOneof("response") == "snapshot":
                     self.replica = await self._read_snapshot(call, response.snapshot)
                     self._needs_snapshot = False
+                    self.snapshots += 1
                 elif self.replica is None or self._needs_snapshot:
                     raise _ProtocolError("changes came before a snapshot")
                 else:
@@ -179,6 +182,7 @@ class Upstream:
 
     def _lost(self, problem: str) -> None:
         self.problem = problem
+        self.interruptions += 1
         is_starting = self.replica is None and self._clock() - self._began < STARTING_S
         if problem != self._logged and not is_starting:
             self._logged = problem

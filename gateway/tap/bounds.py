@@ -5,7 +5,7 @@ Who holds most gives way: a peer that begins messages and never ends them blinds
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 from gateway.tap.records import OVERLOADED
 
@@ -41,15 +41,22 @@ class Budget:
         return f"more than {self.limit} bytes wait for their rest"
 
 
+class Owner(Protocol):
+    """Whose share a `Holding` is."""
+
+    def give_way(self, detail: str) -> None:
+        """Another's share puts the budget over its limit, and this one is the largest; the reason for a person."""
+        ...
+
+
 class Holding:
     """One connection's share."""
 
-    __slots__ = ("_budget", "_give_way", "bytes")
+    __slots__ = ("_budget", "_owner", "bytes")
 
-    def __init__(self, budget: Budget, give_way: Callable[[str], None]) -> None:
-        """`give_way` is called, with the reason for a person, when another connection's share puts the budget over its limit."""
+    def __init__(self, budget: Budget, owner: Owner) -> None:
         self._budget = budget
-        self._give_way = give_way
+        self._owner = owner
         self.bytes = 0
 
     def take(self, count: int) -> None:
@@ -66,7 +73,7 @@ class Holding:
             largest = max(budget.holdings, key=lambda each: each.bytes)
             if largest is self:
                 raise UnreadableError(OVERLOADED, budget.exceeded)
-            largest._give_way(budget.exceeded)  # noqa: SLF001 - its own class
+            largest._owner.give_way(budget.exceeded)  # noqa: SLF001 - its own class
 
     def give(self, count: int) -> None:
         """Takes from the share."""

@@ -7,7 +7,7 @@ for their headers.
 from __future__ import annotations
 
 import binascii
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
@@ -44,6 +44,10 @@ class Method:
     #: Keep-alives to the server are coalesced.
     keeps_alive: bool = False
 
+    def __reduce__(self) -> tuple[Callable[[str], Method], tuple[str]]:
+        """A copy elsewhere is that process's own."""
+        return method_of, (self.path,)
+
 
 _EXECUTION = "/build.bazel.remote.execution.v2.Execution/"
 _WORKER_API = "/com.github.trace_machina.nativelink.remote_execution.WorkerApi/"
@@ -59,6 +63,11 @@ METHODS: Mapping[bytes, Method] = {
         Method(_WORKER_API + "ExecutionResponse", (None, EXECUTE_RESULT, None)),
     )
 }
+
+
+def method_of(path: str) -> Method:
+    """The tapped method of that path, which there must be."""
+    return METHODS[path.encode()]
 
 
 class Call:

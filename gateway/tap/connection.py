@@ -10,7 +10,6 @@ from __future__ import annotations
 import binascii
 import logging
 import re
-from collections import deque
 from enum import Enum, auto
 
 from gateway.tap import records
@@ -49,17 +48,15 @@ class ConnectionDecoder:
         "_first",
         "_holding",
         "_http1",
-        "_http1_data",
         "_http2",
-        "_listener",
         "_now",
-        "_peer",
         "_recorder",
         "_settings",
         "_speaks",
         "_totals",
         "_upgraded",
         "number",
+        "peer",
         "pending_bytes",
     )
 
@@ -68,10 +65,11 @@ class ConnectionDecoder:
         self.number = number
         #: Bytes that wait in the intake; the intake counts.
         self.pending_bytes = 0
-        self._peer = peer
+        #: host:port
+        self.peer = peer
         self._recorder = shared.recorder
         self._totals = totals
-        self._holding = Holding(shared.budget, lambda detail: self.blind(self._now, records.OVERLOADED, detail))
+        self._holding = Holding(shared.budget, self)
         self._calls = Calls(number, shared, totals, self._holding)
         self._speaks = _Speaks.UNDECIDED
         self._blind = False
@@ -80,9 +78,7 @@ class ConnectionDecoder:
         self._first = b""
         #: What the server said before that.
         self._early = b""
-        self._http1 = Http1()
-        #: Direction and bytes that are not read yet.
-        self._http1_data: deque[tuple[int, bytes]] = deque()
+        self._http1: Http1 | None = None
         #: An HTTP/1 upgrade to h2c was agreed; its HTTP2-Settings.
         self._upgraded = False
         self._settings = b""
@@ -91,15 +87,30 @@ class ConnectionDecoder:
         self._active: list[Half] = []
 
     @property
+    def listener(self) -> str:
+        """Its listener's name."""
+        return self._totals.name
+
+    @property
     def reads(self) -> bool:
         """Whether bytes are looked at; once not, never again."""
         return self._speaks is not _Speaks.NOTHING
+
+    @property
+    def is_blind(self) -> bool:
+        """It should be read and cannot be."""
+        return self._blind
+
+    @property
+    def is_fresh(self) -> bool:
+        """Nothing was said yet."""
+        return self._speaks is _Speaks.UNDECIDED and not (self._first or self._early or self._upgraded)
 
     def opened(self, now: int) -> None:
         """The peer connected."""
         self._totals.connections += 1
         self._totals.open_connections += 1
-        body = records.connection_opened(self._totals.name, self._peer)
+        body = records.connection_opened(self.listener, self.peer)
         self._recorder.record(now, self.number, 0, records.CONNECTION_OPENED, body)
 
     def refused(self, now: int, reason: str) -> None:
@@ -120,8 +131,8 @@ class ConnectionDecoder:
                 half = self._http2.half(direction)
                 half.feed(data, now)
                 self._active.append(half)
-            elif self._speaks is _Speaks.HTTP1:
-                self._http1_data.extend(
+            elif self._http1 is not None:
+                self._http1.unread.extend(
                     (direction, data[pos : pos + _HTTP1_SLICE_BYTES]) for pos in range(0, len(data), _HTTP1_SLICE_BYTES)
                 )
             elif self._speaks is _Speaks.UNDECIDED:
@@ -139,9 +150,10 @@ class ConnectionDecoder:
                     return False
                 # Reading may have blinded the connection or, after an upgrade, changed what is spoken.
                 del self._active[:1]
-            if self._http1_data:
-                self._read_http1(*self._http1_data.popleft())
-                return not (self._http1_data or self._active)
+            http1 = self._http1
+            if http1 is not None and http1.unread:
+                self._read_http1(http1, *http1.unread.popleft())
+                return not (http1.unread or self._active)
         except UnreadableError as error:
             self.blind(self._now, error.reason, error.detail)
         except Exception as error:  # a defect here may blind this connection, never more  # noqa: BLE001 - P1
@@ -170,10 +182,19 @@ class ConnectionDecoder:
         self._totals.blind_connections += 1
         self._totals.blinded[reason] = self._totals.blinded.get(reason, 0) + 1
         self._recorder.record(now, self.number, 0, records.BLINDED, records.blinded(reason, detail))
-        _log.warning("connection %d of %s to tap %s is not read any more: %s", self.number, self._peer, self._totals.name, detail)
+        _log.warning("connection %d of %s to tap %s is not read any more: %s", self.number, self.peer, self.listener, detail)
+
+    def ignore(self) -> None:
+        """Stops reading what is nothing special."""
+        if self.reads:
+            self._forget()
+
+    def give_way(self, detail: str) -> None:
+        """Others need the memory that this connection holds."""
+        self.blind(self._now, records.OVERLOADED, detail)
 
     def _fail(self, error: Exception) -> None:
-        _log.error("connection %d of %s: the decoder failed", self.number, self._peer, exc_info=error)
+        _log.error("connection %d of %s: the decoder failed", self.number, self.peer, exc_info=error)
         self.blind(self._now, records.INTERNAL, type(error).__name__)
 
     def _forget(self) -> None:
@@ -182,8 +203,7 @@ class ConnectionDecoder:
         self._calls.forget()
         self._http2 = None
         self._active = []
-        self._http1 = Http1()
-        self._http1_data.clear()
+        self._http1 = None
         self._early = self._first = b""
         self._holding.give_all()
 
@@ -212,11 +232,12 @@ class ConnectionDecoder:
             raise UnreadableError(records.TLS, "TLS on a listener without certificates")
         elif _HTTP1_METHOD.match(first):
             self._speaks = _Speaks.HTTP1
+            self._http1 = http1 = Http1()
             early = self._take_early()
             self._first = b""
-            self._http1_data.append((TO_SERVER, first))
+            http1.unread.append((TO_SERVER, first))
             if early:
-                self._http1_data.append((TO_CLIENT, early))
+                http1.unread.append((TO_CLIENT, early))
         elif first != b"\x16":
             self._forget()
 
@@ -232,12 +253,12 @@ class ConnectionDecoder:
                 half.feed(data, self._now)
                 self._active.append(half)
 
-    def _read_http1(self, direction: int, data: bytes) -> None:
+    def _read_http1(self, http1: Http1, direction: int, data: bytes) -> None:
         try:
             if direction == TO_SERVER:
-                self._http1.to_server(data)
+                http1.to_server(data)
                 return
-            found = self._http1.to_client(data)
+            found = http1.to_client(data)
         except NotHttpError:
             self._forget()
             return
@@ -246,22 +267,21 @@ class ConnectionDecoder:
                 body = records.admin_call(each.request, each.status)
                 self._recorder.record(self._now, self.number, 0, records.ADMIN_CALL, body)
             elif each.protocol == b"h2c":
-                self._upgrade(each.settings, each.rest)
+                self._upgrade(http1, each.settings, each.rest)
             else:
                 self._forget()
 
-    def _upgrade(self, settings: bytes, rest: bytes) -> None:
+    def _upgrade(self, http1: Http1, settings: bytes, rest: bytes) -> None:
         """The server goes on with HTTP/2 at once, the client with its preface (RFC 7540 3.2)."""
         try:
             self._settings = binascii.a2b_base64(settings.translate(_URL_SAFE) + b"=" * (-len(settings) % 4))
         except binascii.Error:
             raise UnreadableError(records.HTTP2, "HTTP2-Settings") from None
-        waiting = self._http1_data
-        self._http1_data = deque()
+        self._http1 = None
         self._speaks = _Speaks.UNDECIDED
         self._upgraded = True
-        client = self._http1.client_rest + b"".join(data for direction, data in waiting if direction == TO_SERVER)
-        server = rest + b"".join(data for direction, data in waiting if direction == TO_CLIENT)
+        client = http1.client_rest + b"".join(data for direction, data in http1.unread if direction == TO_SERVER)
+        server = rest + b"".join(data for direction, data in http1.unread if direction == TO_CLIENT)
         for direction, data in ((TO_CLIENT, server), (TO_SERVER, client)):
             if data and self._http2 is None:
                 self._sniff(direction, data)

@@ -73,6 +73,11 @@ class Delays:
         if self._handle is not None:
             self._handle.cancel()
 
+    def resume(self, counts: Sequence[int], sum_ns: int) -> None:
+        """Goes on with what another process of the same run measured, unless its bounds were others."""
+        if len(counts) == len(self.counts):
+            self.counts, self.sum_ns = list(counts), sum_ns
+
     def taken(self) -> tuple[int, int]:
         """The longest wait and the longest lag since this was called last, nanoseconds."""
         taken = self.max_ns, self.lag_ns

@@ -57,6 +57,8 @@ class _Request:
 class _Half:
     """One direction: lines of heads, bodies stepped over."""
 
+    __slots__ = ("_buffer", "_chunked", "_head", "_head_bytes", "_skip", "_trailers")
+
     def __init__(self) -> None:
         self._buffer = bytearray()
         #: The head read so far.
@@ -142,9 +144,13 @@ class _Half:
 class Http1:
     """Both directions of one connection."""
 
+    __slots__ = ("_to_client", "_to_server", "_waiting", "unread")
+
     def __init__(self) -> None:
         self._to_server = _Half()
         self._to_client = _Half()
+        #: Direction and bytes that have been taken and not been given to `to_server` or `to_client`.
+        self.unread: deque[tuple[int, bytes]] = deque()
         #: Requests without an answer yet.
         self._waiting: deque[_Request] = deque()
 

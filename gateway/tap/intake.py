@@ -78,6 +78,12 @@ class Intake:
         self._run(monotonic_ns() + int(within_s * 1e9))
         self._decoded()
 
+    def catch_up(self, within_s: float) -> bool:
+        """Decodes what waits, for so long at most; whether nothing is left."""
+        done = self._run(monotonic_ns() + int(within_s * 1e9))
+        self._decoded()
+        return done
+
     def _decode(self) -> None:
         self._handle = None
         done = self._run(monotonic_ns() + _SLICE_NS)

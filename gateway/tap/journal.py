@@ -18,6 +18,8 @@ _NOTHING = ProcessTotals()
 class Journal:
     """Numbers everything that one run sees."""
 
+    __slots__ = ("_budget", "_recorder", "_shared", "_totals", "connections", "monotonic_ns", "run", "started")
+
     def __init__(
         self, run: str, unix_ns: int, monotonic_ns: int, listeners: Sequence[Listener], limits: TapLimits, sink: Sink
     ) -> None:
@@ -30,11 +32,24 @@ class Journal:
         #: Body of RunStarted, which every reader is told again.
         self.started = records.run_started(run, unix_ns, monotonic_ns, listeners)
         self.monotonic_ns = monotonic_ns
+        #: Accepted so far, the number of the last.
+        self.connections = 0
         self._recorder.record(monotonic_ns, 0, 0, records.RUN_STARTED, self.started)
+
+    def accepted(self, listener: str, peer: str) -> ConnectionDecoder:
+        """A decoder for the next connection of a listener by name; `peer` is host:port."""
+        self.connections += 1
+        return self.connection(self.connections, listener, peer)
 
     def connection(self, number: int, listener: str, peer: str) -> ConnectionDecoder:
         """A decoder for connection `number`, counted from 1, of a listener by name; `peer` is host:port."""
         return ConnectionDecoder(number, peer, self._shared, self._totals[listener])
+
+    def resume(self, limits: TapLimits, sink: Sink) -> None:
+        """Goes on with the same run in another process, whose limits these are."""
+        self._budget.limit = limits.undecoded_bytes
+        self._shared.message_bytes = limits.message_bytes
+        self._recorder.write_to(sink)
 
     def tick(self, now: int, process: ProcessTotals = _NOTHING) -> None:
         """A second has passed; `process.undecoded_bytes` wait to be given to decoders, besides what those hold themselves."""

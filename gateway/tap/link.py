@@ -1,4 +1,4 @@
-"""The record link: readers of the ring on a unix socket, each at its own position (ReadRequest in protos/gateway/pb/tap.proto).
+"""The record link: readers of the ring on a unix socket, and over TCP where that is wanted, each at its own position.
 
 Nobody waits for a reader. It is written as much as its socket takes and the rest stays in the ring; what has left the ring
 before the reader came for it is a Gap and the open streams' state.
@@ -17,36 +17,21 @@ from typing import cast
 from gateway.errors import StartError
 from gateway.tap import records
 from gateway.tap.journal import Journal
+from gateway.tap.remote import RemoteListener
+from gateway.tap.requests import RequestFrames, read_acknowledgement, read_request
 from gateway.tap.ring import Ring
-from gateway.tap.wire import FIXED64, LENGTH_DELIMITED, MalformedError, read_field, read_varint
+from gateway.tap.wire import MalformedError
 
 _log = logging.getLogger(__name__)
 
 #: More readers than any installation has.
 _MAX_READERS = 64
-_MAX_REQUEST_BYTES = 4096
 #: What may wait in a reader's transport, besides one stretch; the rest waits in the ring.
 _WRITE_BUFFER_BYTES = 256 * 1024
 #: Stretches written to one reader before others get their turn.
 _STRETCHES = 4
 #: Encoded state that is written at once.
 _STATE_BYTES = 64 * 1024
-
-
-def read_request(request: bytes) -> tuple[str, int]:
-    """Run and next_sequence of a ReadRequest.
-
-    Raises:
-        MalformedError: It is none.
-    """
-    run, next_sequence, pos = "", 0, 0
-    while pos < len(request):
-        field, wire_type, start, pos = read_field(request, pos, len(request))
-        if (field, wire_type) == (1, LENGTH_DELIMITED):
-            run = request[start:pos].decode("utf-8", "replace")
-        elif (field, wire_type) == (2, FIXED64):
-            next_sequence = int.from_bytes(request[start:pos], "little")
-    return run, next_sequence
 
 
 class _Reader(asyncio.Protocol):
@@ -56,13 +41,15 @@ class _Reader(asyncio.Protocol):
         self._link = link
         self._ring = link.ring
         self._transport: asyncio.Transport | None = None
-        self._request = bytearray()
+        self._frames = RequestFrames()
         #: It has said what it wants.
         self.reads = False
         self._paused = False
         #: Where it is.
         self.position = 0
         self._sequence = 0
+        #: Up to there it has said that it is done; None: it has said nothing.
+        self._acknowledged: int | None = None
         #: State that is being said before the records go on.
         self._state: Iterator[bytes] | None = None
         self._handle: asyncio.Handle | None = None
@@ -87,28 +74,35 @@ class _Reader(asyncio.Protocol):
         self.pump()
 
     def data_received(self, data: bytes) -> None:
-        if self.reads or self._transport is None:
-            return
-        self._request += data
         try:
-            length, start = read_varint(self._request, 0, len(self._request))
-        except MalformedError:
-            if len(self._request) > 10:
-                self.refuse("no ReadRequest")
-            return
-        if length > _MAX_REQUEST_BYTES:
-            self.refuse("a ReadRequest that is too long")
-        elif len(self._request) >= start + length:
-            try:
-                run, next_sequence = read_request(bytes(self._request[start : start + length]))
-            except MalformedError:
-                self.refuse("a ReadRequest that does not parse")
-                return
-            self._begin(run, next_sequence)
+            for message in self._frames.feed(data):
+                if self.reads:
+                    self._acknowledge(read_acknowledgement(message))
+                else:
+                    self._begin(*read_request(message))
+        except MalformedError as error:
+            self._refuse(str(error))
 
-    def refuse(self, why: str) -> None:
+    def _acknowledge(self, sequence: int) -> None:
+        if sequence < (self._acknowledged or 0):
+            raise MalformedError("an Acknowledgement that takes one back")
+        self._acknowledged = sequence
+
+    @property
+    def behind_bytes(self) -> int:
+        """What it was not written or, if it acknowledges, what it has not acknowledged and is still here."""
+        if not self.reads:
+            return 0
+        ring = self._ring
+        position = self.position
+        if self._acknowledged is not None:
+            acknowledged = ring.position_of(self._acknowledged + 1)
+            position = min(position, ring.start if acknowledged is None else acknowledged)
+        return ring.end - position
+
+    def _refuse(self, why: str) -> None:
         """Ends a reader that does not keep to the protocol."""
-        _log.warning("a reader of the record link sent %s", why)
+        _log.warning("a reader of the record link does not keep to its protocol: %s", why)
         if self._transport is not None:
             self._transport.abort()
 
@@ -200,9 +194,11 @@ def _take(state: Iterator[bytes], count: int) -> bytes:
 
 
 class Link:
-    """The unix socket and its readers."""
+    """The sockets and their readers."""
 
-    def __init__(self, path: Path, ring: Ring, journal: Journal) -> None:
+    def __init__(self, path: Path, ring: Ring, journal: Journal, remote: RemoteListener | None = None) -> None:
+        """`remote`: for readers on other machines."""
+        self._remote = remote
         self.ring = ring
         self.journal = journal
         self._path = path
@@ -223,15 +219,17 @@ class Link:
 
     @property
     def behind_bytes(self) -> int:
-        """What the reader furthest behind has not been written."""
-        return max((self.ring.end - reader.position for reader in self._readers if reader.reads), default=0)
+        """Of the reader furthest behind (`_Reader.behind_bytes`)."""
+        return max((reader.behind_bytes for reader in self._readers), default=0)
 
     async def start(self) -> None:
         """Listens.
 
         Raises:
-            StartError: The socket cannot be there.
+            StartError: A socket cannot be there.
         """
+        if self._remote is not None:
+            self._remote.start(lambda: _Reader(self))
         bound = _bind(self._path)
         self._server = await asyncio.get_running_loop().create_unix_server(lambda: _Reader(self), sock=bound)
 
@@ -259,6 +257,8 @@ class Link:
         """Lets readers have everything that is there, for so long, and ends."""
         if self._server is not None:
             self._server.close()
+        if self._remote is not None:
+            await self._remote.stop()
         self.is_ending = True
         for reader in list(self._readers):
             if reader.reads:

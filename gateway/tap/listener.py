@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 from gateway.config.types import Address, Tap
 from gateway.tap.connection import ConnectionDecoder
@@ -19,6 +19,7 @@ from gateway.tap.dial import DialError, dial
 from gateway.tap.encryption import HandshakeError
 from gateway.tap.handshake import Ends, TapTls
 from gateway.tap.intake import Intake
+from gateway.tap.moving import Moving, MovingSide
 from gateway.tap.records import BY_CLIENT, BY_TAP
 from gateway.tap.room import Room, connections_that_fit
 from gateway.tap.splice import Splice, prepare, reset
@@ -27,6 +28,8 @@ _log = logging.getLogger(__name__)
 
 #: Accepted in a row before others get their turn.
 _ACCEPTS = 64
+#: How long what was sent may be kept.
+_LET_GO_S = 10.0
 #: How long accepting pauses when the system has no descriptor or memory left.
 _PAUSE_S = 0.1
 
@@ -54,9 +57,12 @@ class TapListener:
         self._intake = intake
         self._decoder = decoder
         self._loop = asyncio.get_running_loop()
-        self._dials: set[asyncio.Task[bool]] = set()
+        #: By task: what is dialled for; None: it has become a splice.
+        self._dials: dict[asyncio.Task[bool], tuple[socket.socket, ConnectionDecoder] | None] = {}
         self._splices: set[Splice] = set()
+        self._adoptions: set[asyncio.Task[None]] = set()
         self._handle: asyncio.Handle | None = None
+        self._letting_go: asyncio.Handle | None = None
         #: Upstream answers, as far as was seen.
         self._upstream_answers = True
         self._over = asyncio.Event()
@@ -66,14 +72,17 @@ class TapListener:
         if self._stopped:
             return
         self._sock.setblocking(False)
+        if self._letting_go is None:
+            self._let_go()
         self._loop.add_reader(self._sock.fileno(), self._accept)
 
     async def stop(self, within_s: float) -> None:
         """Accepts nothing more and ends what is open: what was told is delivered, for so long, then FIN."""
         self._stopped = True
         self._loop.remove_reader(self._sock.fileno())
-        if self._handle is not None:
-            self._handle.cancel()
+        for handle in (self._handle, self._letting_go):
+            if handle is not None:
+                handle.cancel()
         dials = list(self._dials)
         for each in dials:
             each.cancel()
@@ -129,23 +138,23 @@ class TapListener:
         self._handle = self._loop.call_later(_PAUSE_S, self.start)
 
     def _accepted(self, sock: socket.socket, peer: Any) -> None:
-        address = str(Address(peer[0], peer[1]))
-        decoder = self._decoder(self._tap.name, address)
+        decoder = self._decoder(self._tap.name, str(Address(peer[0], peer[1])))
         self._intake.happened(decoder.opened)
         if self._room.used <= self._room.limit // 2:
             self._is_full = False
-        task = self._loop.create_task(
-            self._connect(sock, decoder, address), name=f"tap {self._tap.name} connection {decoder.number}"
-        )
-        self._dials.add(task)
+        self._dial(sock, decoder)
+
+    def _dial(self, sock: socket.socket, decoder: ConnectionDecoder) -> None:
+        task = self._loop.create_task(self._connect(sock, decoder), name=f"tap {self._tap.name} connection {decoder.number}")
+        self._dials[task] = sock, decoder
         task.add_done_callback(self._dialled)
 
     def _dialled(self, task: asyncio.Task[bool]) -> None:
-        self._dials.discard(task)
+        del self._dials[task]
         if task.cancelled() or not task.result():
             self._room.leave()
 
-    async def _connect(self, sock: socket.socket, decoder: ConnectionDecoder, peer: str) -> bool:
+    async def _connect(self, sock: socket.socket, decoder: ConnectionDecoder) -> bool:
         """Dials for an accepted connection; whether that became a splice, which ends by itself.
 
         Until upstream is there the client's bytes wait in its socket: bounded.
@@ -164,7 +173,7 @@ class TapListener:
             self._intake.happened(lambda now: decoder.closed(now, BY_TAP, reset=False))
             return False
         try:
-            client_tls, upstream_tls = await self._agree(sock, upstream, decoder, peer)
+            client_tls, upstream_tls = await self._agree(sock, upstream, decoder)
         except HandshakeError as error:
             if error.is_upstream:
                 self._refused(decoder, str(error))
@@ -178,6 +187,7 @@ class TapListener:
             self._answered()
         splice = Splice(decoder, self._intake, self._splice_over)
         self._splices.add(splice)
+        self._dials[cast("asyncio.Task[bool]", asyncio.current_task())] = None
         try:
             if upstream_tls is None:
                 await self._loop.create_connection(lambda: splice.upstream, sock=upstream)
@@ -198,11 +208,78 @@ class TapListener:
                 splice.unmet()
         return True
 
-    async def _agree(self, sock: socket.socket, upstream: socket.socket, decoder: ConnectionDecoder, peer: str) -> Ends:
+    async def _agree(self, sock: socket.socket, upstream: socket.socket, decoder: ConnectionDecoder) -> Ends:
         """TLS on the sides that have it."""
         if self._tls is None:
             return None, None
-        return await self._tls.agree(sock, upstream, peer, self._answered, lambda reason: self._refused(decoder, reason))
+        return await self._tls.agree(sock, upstream, decoder.peer, self._answered, lambda reason: self._refused(decoder, reason))
+
+    @property
+    def _can_move(self) -> bool:
+        """TLS cannot: what it knows is OpenSSL's."""
+        return self._tap.tls is None and self._tap.upstream_tls is None
+
+    @property
+    def is_settled(self) -> bool:
+        """No connection is between two states, of those that can move."""
+        return not self._can_move or all(splice.is_settled for splice in self._splices)
+
+    @property
+    def is_dialling(self) -> bool:
+        """For any connection that can move."""
+        return self._can_move and any(each is not None for each in self._dials.values())
+
+    @property
+    def decoders(self) -> list[ConnectionDecoder]:
+        """Of its connections."""
+        return [*(splice.decoder for splice in self._splices), *(each[1] for each in self._dials.values() if each is not None)]
+
+    def moving(self) -> list[Moving]:
+        """Its connections, settled, as another process needs them to go on with them, as far as they can move."""
+        if not self._can_move:
+            return []
+        dialling = [
+            Moving.of(decoder, MovingSide(descriptor=sock.fileno()), None)
+            for sock, decoder in filter(None, self._dials.values())
+            if sock.fileno() >= 0
+        ]
+        return [*(splice.moving() for splice in self._splices), *dialling]
+
+    def go_on(self, moved: Moving, decoder: ConnectionDecoder, socks: Sequence[socket.socket]) -> None:
+        """Goes on with another process's connection; `socks` are those of `moved.sides`."""
+        self._room.admit()
+        if moved.upstream is None:
+            self._dial(socks[0], decoder)
+        else:
+            task = self._loop.create_task(self._go_on(moved, decoder, socks), name=f"tap {self._tap.name} adopts {decoder.number}")
+            self._adoptions.add(task)
+            task.add_done_callback(self._adoptions.discard)
+
+    async def adopted(self) -> None:
+        """Waits until all are made."""
+        await asyncio.gather(*self._adoptions)
+
+    async def _go_on(self, moved: Moving, decoder: ConnectionDecoder, socks: Sequence[socket.socket]) -> None:
+        splice = Splice(decoder, self._intake, self._splice_over)
+        self._splices.add(splice)
+        left = iter(socks)
+        client = None if moved.client.is_gone else next(left)
+        upstream = None if cast("MovingSide", moved.upstream).is_gone else next(left)
+        try:
+            await splice.go_on(moved, client, upstream)
+        except OSError as error:
+            _log.warning("tap %s: connection %d is lost: %s", self._tap.name, decoder.number, error.strerror or error)
+            splice.abort()
+            for sock in socks:
+                sock.close()
+            self._intake.happened(lambda now: decoder.closed(now, BY_TAP, reset=False))
+            self._splice_over(splice)
+
+    def _let_go(self) -> None:
+        """What was sent long ago is not kept for somebody who goes on with it."""
+        for splice in self._splices:
+            splice.let_go()
+        self._letting_go = self._loop.call_later(_LET_GO_S, self._let_go)
 
     def _splice_over(self, splice: Splice) -> None:
         self._splices.discard(splice)

@@ -44,6 +44,7 @@ HTTP2 = 2
 HPACK = 3
 OVERLOADED = 4
 INTERNAL = 5
+HANDED_OVER = 6
 #: ConnectionClosed.By
 BY_CLIENT = 1
 BY_UPSTREAM = 2
@@ -254,6 +255,17 @@ class Recorder:
         self.sequence = 0
         #: Of the last record: within a run time never decreases, whatever is held back until its meaning is known.
         self.last_ns = 0
+
+    def __getstate__(self) -> tuple[int, int]:
+        """A sink belongs to a process."""
+        return self.sequence, self.last_ns
+
+    def __setstate__(self, state: tuple[int, int]) -> None:
+        self.sequence, self.last_ns = state
+
+    def write_to(self, sink: Sink) -> None:
+        """From now on."""
+        self._sink = sink
 
     def record(self, monotonic_ns: int, connection: int, stream: int, kind: int, body: bytes) -> None:
         """Any kind of record, by its field number and body."""

@@ -53,6 +53,21 @@ class Ring:
         #: Position after the last record.
         self.end = 0
 
+    def resume(self, state: OpenState, position: int, sequence: int) -> None:
+        """Goes on with another process's ring: its oldest record, `sequence` at `position`, comes next. Nothing is here yet."""
+        state.limit_bytes = self.limit_bytes
+        self.state = state
+        self._blocks = [_Block(position, sequence)]
+        self.end = position
+
+    def extend(self, records: bytes) -> None:
+        """Takes whole records, one after the other."""
+        pos = 0
+        while pos < len(records):
+            length, start = read_varint(records, pos, len(records))
+            self.append(records[pos : start + length])
+            pos = start + length
+
     @property
     def start(self) -> int:
         """Position of the oldest record."""

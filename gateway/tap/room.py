@@ -40,6 +40,10 @@ class Room:
         self.used += 1
         return True
 
+    def admit(self) -> None:
+        """Takes a place for one that is here already, whatever the limit."""
+        self.used += 1
+
     def leave(self) -> None:
         """Gives a place back, and tells who waits for one."""
         self.used -= 1

@@ -18,7 +18,9 @@ from typing import cast
 from gateway.tap.connection import ConnectionDecoder
 from gateway.tap.encryption import Encryption
 from gateway.tap.intake import Intake
+from gateway.tap.moving import Moving, MovingSide
 from gateway.tap.records import BY_CLIENT, BY_TAP, BY_UPSTREAM, TO_CLIENT, TO_SERVER
+from gateway.tap.unsent import Unsent
 
 #: What may wait to be written to one side before the other is not read any more.
 _WRITE_BUFFER_BYTES = 256 * 1024
@@ -26,6 +28,8 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 #: How long a side that is to be reset gets to take what it was told before.
 _DELIVERY_S = 5.0
 _DELIVERY_POLL_S = 0.02
+#: States of a socket that has not said its end: ESTABLISHED, CLOSE_WAIT (tcp_states.h of Linux).
+_MAY_TALK = frozenset({1, 8})
 
 
 def prepare(sock: socket.socket) -> None:
@@ -48,6 +52,12 @@ def reset(sock: socket.socket) -> None:
     sock.close()
 
 
+def has_said_end(sock: socket.socket) -> bool:
+    """FIN is sent, or to be sent after what the kernel has (TCP_INFO, tcp(7))."""
+    state = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    return state not in _MAY_TALK
+
+
 def _unacknowledged(sock: socket.socket) -> int:
     """Bytes in the kernel that the peer has not acknowledged (SIOCOUTQ, tcp(7))."""
     (count,) = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))
@@ -67,8 +77,11 @@ class _Side(asyncio.Protocol):
         "_loop",
         "_reset_by",
         "_splice",
+        "_to_tell",
+        "_unsent",
         "finished",
         "gone",
+        "is_full",
         "other",
         "transport",
     )
@@ -93,10 +106,19 @@ class _Side(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         #: Loop time at which it is reset, whatever it has not acknowledged; 0: it is not to be reset.
         self._reset_by = 0.0
+        #: What it was told and has not taken.
+        self._unsent = Unsent()
+        #: What the process before this one had not yet told it.
+        self._to_tell = b""
+        #: It takes nothing more for the moment.
+        self.is_full = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
+        if self._to_tell:
+            self._tell(self.transport, self._to_tell)
+            self._to_tell = b""
         self.other.partner_made(self.transport)
 
     def partner_made(self, transport: asyncio.Transport) -> None:
@@ -107,10 +129,10 @@ class _Side(asyncio.Protocol):
             self.other.end(with_reset=True)
         elif self._early or self.finished:
             if self._early:
-                transport.write(self._early)
+                self.other._tell(transport, self._early)  # noqa: SLF001 - its own class
                 self._early = b""
                 self.transport.resume_reading()
-            if self.finished:
+            if self.finished and not has_said_end(transport.get_extra_info("socket")):
                 self._pass_end(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -120,7 +142,7 @@ class _Side(asyncio.Protocol):
             self._early += data
             cast("asyncio.Transport", self.transport).pause_reading()
         elif not other.transport.is_closing():
-            other.transport.write(data)
+            other._tell(other.transport, data)  # noqa: SLF001 - its own class
         now = monotonic_ns()
         self._delays.forwarded(began, now)
         if self._decoder.reads:
@@ -128,7 +150,13 @@ class _Side(asyncio.Protocol):
         else:
             self._decoder.forwarded(len(data))
 
+    def _tell(self, transport: asyncio.Transport, data: bytes) -> None:
+        transport.write(data)
+        self._unsent.wrote(data, transport.get_write_buffer_size())
+
     def eof_received(self) -> bool:
+        if self.finished:
+            return True  # the process before this one saw it
         self.finished = True
         self._splice.ended(self._by, with_reset=False)
         decoder, direction = self._decoder, self._direction
@@ -159,10 +187,12 @@ class _Side(asyncio.Protocol):
         self._splice.side_gone()
 
     def pause_writing(self) -> None:
+        self.is_full = True
         if self.other.transport is not None and not self.other.transport.is_closing():
             self.other.transport.pause_reading()
 
     def resume_writing(self) -> None:
+        self.is_full = False
         if self.other.transport is not None and not self.other.transport.is_closing():
             self.other.transport.resume_reading()
 
@@ -191,6 +221,50 @@ class _Side(asyncio.Protocol):
         else:
             self.transport.close()
 
+    @property
+    def is_settled(self) -> bool:
+        """It is made, and if it is closed it knows."""
+        return self.gone or (self.transport is not None and self._descriptor >= 0)
+
+    @property
+    def _descriptor(self) -> int:
+        """-1: closed."""
+        sock = cast("asyncio.Transport", self.transport).get_extra_info("socket")
+        return -1 if sock is None else cast("int", sock.fileno())
+
+    def let_go(self) -> None:
+        """Of what it has taken by now."""
+        if self.transport is not None and not self.gone:
+            self._unsent.let_go(self.transport.get_write_buffer_size())
+
+    def moving(self) -> MovingSide:
+        """What a process needs to know that goes on with it."""
+        descriptor = -1 if self.transport is None or self.gone else self._descriptor
+        if self.transport is None or descriptor < 0:
+            return MovingSide(is_gone=True, finished=self.finished)
+        left = self.transport.get_write_buffer_size()
+        unsent = self._unsent.last(left) if left else b""
+        return MovingSide(False, descriptor, unsent, self.finished, self.transport.is_closing(), bool(self._reset_by))
+
+    def prepare_to_go_on(self, moved: MovingSide) -> None:
+        """It is about to be made from the socket that was another process's."""
+        self.gone = moved.is_gone
+        self.finished = moved.finished
+        self._to_tell = moved.unsent
+
+    def go_on(self, moved: MovingSide) -> None:
+        """It is made, and so is the other unless that is gone."""
+        if self.transport is None or self.transport.is_closing():
+            return
+        if self.is_full:
+            self.pause_writing()
+        if moved.closing:
+            self.end(with_reset=False)
+        elif moved.resetting:
+            self.reset_after_delivery()
+        elif self.other.finished and not has_said_end(self.transport.get_extra_info("socket")):
+            self.transport.write_eof()
+
 
 class Splice:
     """A client's connection and the one that was dialled for it."""
@@ -215,6 +289,39 @@ class Splice:
         """A side ended; the first counts."""
         if not self._by:
             self._by, self._with_reset = by, with_reset
+
+    @property
+    def is_settled(self) -> bool:
+        """Nothing is being made, and no end is on its way from a socket to here."""
+        return self.client.is_settled and self.upstream.is_settled
+
+    def let_go(self) -> None:
+        """Of what is kept of bytes that have been sent by now."""
+        self.client.let_go()
+        self.upstream.let_go()
+
+    def moving(self) -> Moving:
+        """What a process needs to know that goes on with it; it is settled."""
+        return Moving.of(self.decoder, self.client.moving(), self.upstream.moving(), self._by, with_reset=self._with_reset)
+
+    async def go_on(self, moved: Moving, client: socket.socket | None, upstream: socket.socket | None) -> None:
+        """Is made from sockets that were another process's; None: that side is gone.
+
+        Raises:
+            OSError: One cannot be used. The caller closes both, and the splice is over.
+        """
+        self._by, self._with_reset = moved.by, moved.with_reset
+        self._sides_left = (client is not None) + (upstream is not None)
+        loop = asyncio.get_running_loop()
+        sides = ((self.upstream, cast("MovingSide", moved.upstream), upstream), (self.client, moved.client, client))
+        for side, was, _ in sides:
+            side.prepare_to_go_on(was)
+        for side, _, sock in sides:
+            if sock is not None:
+                await loop.connect_accepted_socket(lambda side=side: side, sock=sock)  # type: ignore[misc] # mypy infers no default
+        for side, was, _ in sides:
+            # uvloop begins to read after connection_made: only now can it be told not to.
+            side.go_on(was)
 
     def side_gone(self) -> None:
         """A side is closed."""

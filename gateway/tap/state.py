@@ -119,9 +119,11 @@ class _OpenConnection:
 class OpenState:
     """As of the last evicted record."""
 
+    __slots__ = ("_connections", "_kept_bytes", "limit_bytes", "monotonic_ns", "sequence")
+
     def __init__(self, limit_bytes: int) -> None:
         """Keeps messages of at most `limit_bytes` together."""
-        self._limit = limit_bytes
+        self.limit_bytes = limit_bytes
         self._connections: dict[int, _OpenConnection] = {}
         self._kept_bytes = 0
         #: Of the last evicted record; 0: none was.
@@ -162,7 +164,7 @@ class OpenState:
             self._keep(stream, *records.payload_of(data, head))
 
     def _keep(self, stream: _OpenStream, direction: int, payload: bytes | None) -> None:
-        if payload is not None and (len(payload) > KEPT_MESSAGE_BYTES or self._kept_bytes + len(payload) > self._limit):
+        if payload is not None and (len(payload) > KEPT_MESSAGE_BYTES or self._kept_bytes + len(payload) > self.limit_bytes):
             payload = None
         before = stream.kept_bytes
         if direction == records.TO_SERVER:

@@ -144,12 +144,31 @@ def test_what_is_mounted_and_needed_is_there_and_every_volume_is_declared() -> N
     for service in SERVICES.values():
         for volume in service["volumes"]:
             source = volume.split(":")[0]
-            assert (ROOT / source).is_file() if source.startswith("./") else source in COMPOSE["volumes"]
+            assert (ROOT / source).exists() if source.startswith("./") else source in COMPOSE["volumes"]
         assert set(service.get("depends_on", ())) <= set(SERVICES)
 
 
 def test_the_engine_waits_longer_than_the_gateway_takes_to_stop(config: Config) -> None:
     assert int(SERVICES["gateway"]["stop_grace_period"].removesuffix("s")) > config.stop_timeout_s
+
+
+def test_prometheus_scrapes_the_gateway_and_grafana_asks_prometheus(config: Config) -> None:
+    scraping = yaml.safe_load((mounted("prometheus", "/etc/prometheus") / "prometheus.yml").read_text())
+    ((target,),) = (each["targets"] for job in scraping["scrape_configs"] for each in job["static_configs"])
+    assert target == f"gateway:{config.http.port}"
+    provisioning = mounted("grafana", "/etc/grafana/provisioning")
+    (source,) = yaml.safe_load((provisioning / "datasources" / "prometheus.yml").read_text())["datasources"]
+    (port,) = published("prometheus")
+    assert source["url"] == f"http://prometheus:{port}"
+    assert source["jsonData"]["timeInterval"] == scraping["global"]["scrape_interval"]
+
+
+def test_the_dashboard_is_where_grafana_looks_and_is_its_home() -> None:
+    provisioning = mounted("grafana", "/etc/grafana/provisioning")
+    (provider,) = yaml.safe_load((provisioning / "dashboards" / "nativelink.yml").read_text())["providers"]
+    folder = provider["options"]["path"]
+    (dashboard,) = mounted("grafana", folder).glob("*.json")
+    assert SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"] == f"{folder}/{dashboard.name}"
 
 
 def _strings(value: object) -> Iterator[tuple[str, str]]:

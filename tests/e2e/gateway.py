@@ -66,16 +66,20 @@ class Gateway:
 
 
 @asynccontextmanager
-async def gateway(name: str, state_dir: Path, upstreams: dict[str, Upstream], **scheduler_settings: int) -> AsyncIterator[Gateway]:
-    """Starts both roles and waits until the model follows the tap."""
+async def gateway(
+    name: str, state_dir: Path, upstreams: dict[str, Upstream], *, processes: int = 1, **scheduler_settings: int
+) -> AsyncIterator[Gateway]:
+    """Starts both roles, so many taps that share the ports, and waits until the model follows them."""
     config = configuration(
         name, state_dir, {listener: upstream.port for listener, upstream in upstreams.items()}, **scheduler_settings
     )
-    listeners = tap.bind(config)
-    taps = {listener: bound.getsockname()[:2] for listener, bound in listeners.items()}
+    config = dataclasses.replace(config, tap=dataclasses.replace(config.tap, processes=processes))
+    bound = tap.bind_processes(config)
+    taps = {listener: sock.getsockname()[:2] for listener, sock in bound[0].items()}
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as roles:
-        roles.create_task(tap.run(config, listeners, stop), name=f"tap {name}")
+        for process, listeners in enumerate(bound):
+            roles.create_task(tap.run(config, listeners, stop, process=process), name=f"tap {process} {name}")
         roles.create_task(observe.run(config, stop), name=f"observe {name}")
         try:
             async with grpc.aio.insecure_channel(f"unix:{config.introspection_socket}") as channel:
@@ -94,4 +98,6 @@ async def _attached(stub: IntrospectionAsyncStub) -> bool:
         scheduler = await stub.GetScheduler(pb.GetSchedulerRequest(), wait_for_ready=True)
     except grpc.aio.AioRpcError:
         return False
-    return all(each.attached for each in scheduler.taps) and bool(scheduler.taps)
+    taps = [each.attached for each in scheduler.taps]
+    processes = [each.attached for each in scheduler.tap_processes]
+    return all(taps) and all(processes) and bool(taps) and bool(processes)

@@ -21,6 +21,7 @@ from gateway.simulation import Job, Simulation, WorkerSpec
 from tests.command import PATIENCE_S, command, finished, free_ports
 from tests.observe.recording.played import written
 from tests.observe.records import ScriptedTap
+from tests.tap.running import until
 
 
 async def _record(folder: Path, file: Path) -> None:
@@ -48,6 +49,8 @@ async def _record(folder: Path, file: Path) -> None:
         async with command("tap", "--config", str(config), "--record", str(file)) as tap:
             await tap.logged("recording to")
             await tap.logged("tap workers forwards", 1)
+            # The recorder is a process of its own, which has to be there before the tap goes.
+            await until(lambda: _size(file) > 0)
             await simulation.add_worker(WorkerSpec(prefix="linux-"), via=f"127.0.0.1:{workers}")
             client = await simulation.add_client(via=f"127.0.0.1:{execution}", instance_name="main")
             for number in range(3):
@@ -79,6 +82,10 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("recorded")
     asyncio.run(asyncio.wait_for(_record(folder, folder / "file"), 3 * PATIENCE_S))
     return folder / "file"
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
 
 
 def _mode(file: Path) -> int:

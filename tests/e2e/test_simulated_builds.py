@@ -67,12 +67,12 @@ def _jobs(chance: random.Random) -> list[Job]:
     ]
 
 
-async def _follow(seed: int, state_dir: Path, *, floods: int, seconds: float) -> list[str]:
+async def _follow(seed: int, state_dir: Path, *, floods: int, seconds: float, processes: int = 1) -> list[str]:
     chance = random.Random(seed)
     found: list[str] = []
     async with (
         Simulation(Settings(seed=seed, coalesce=0.2)) as simulation,
-        gateway("simulated", state_dir, upstreams(simulation)) as running,
+        gateway("simulated", state_dir, upstreams(simulation), processes=processes) as running,
     ):
         execution, workers = ("{}:{}".format(*running.taps[name]) for name in ("execution", "workers"))
         for number in range(4):
@@ -102,7 +102,7 @@ async def _follow(seed: int, state_dir: Path, *, floods: int, seconds: float) ->
     return found
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_random_builds_are_shown_as_the_scheduler_knows_them(seed: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("seed", "processes"), [(1, 1), (2, 1), (3, 2), (4, 3)])
+def test_random_builds_are_shown_as_the_scheduler_knows_them(seed: int, processes: int, tmp_path: Path) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        assert runner.run(_follow(seed, tmp_path, floods=4, seconds=2)) == []
+        assert runner.run(_follow(seed, tmp_path, floods=4, seconds=2, processes=processes)) == []

@@ -26,8 +26,8 @@ from gateway.tap.grpc import MessageReader
 from gateway.tap.headers import WANTED, HeaderDecoder, HeaderError
 from gateway.tap.http1 import Http1, NotHttpError
 from gateway.tap.inflate import InflateError, TooLargeError, UnknownEncodingError, inflate
-from gateway.tap.link import read_request
 from gateway.tap.records import TO_CLIENT, TO_SERVER
+from gateway.tap.requests import RequestFrames, read_acknowledgement, read_request
 from gateway.tap.wire import MalformedError
 from tests.fuzz import corpus
 from tests.fuzz.mutation import mutated, recut
@@ -152,10 +152,16 @@ def records(chance: random.Random) -> None:
 
 
 def read_requests(chance: random.Random) -> None:
-    """What a reader of the record link says first."""
+    """What a reader of the record link says."""
     request = tap_pb2.ReadRequest(run="0123456789abcdef", next_sequence=chance.randrange(2**63)).SerializeToString()
+    acknowledgement = tap_pb2.Acknowledgement(sequence=chance.randrange(2**63)).SerializeToString()
+    said = bytes((len(request),)) + request + bytes((len(acknowledgement),)) + acknowledgement
     with contextlib.suppress(MalformedError):
-        read_request(mutated(chance, request))
+        for number, message in enumerate(RequestFrames().feed(mutated(chance, said))):
+            if number:
+                read_acknowledgement(message)
+            else:
+                read_request(message)
 
 
 #: Target -> inputs of a default run.

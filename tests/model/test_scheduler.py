@@ -49,7 +49,7 @@ def test_a_change_of_an_operation_says_where_it_came_from() -> None:
     scene.connect()
     assert scene.execute(1, key()) == [changes.OperationChanged(2, START, 2, "c1", None, QUEUED)]
     assigned = scene.assign("op1", key())
-    assert changes.OperationChanged(3, START, 2, "op1", QUEUED, EXECUTING) in assigned
+    assert changes.OperationChanged(4, START, 2, "op1", QUEUED, EXECUTING) in assigned
     assert scene.model.story(2) == ((START, "Queued"), (START, "Queued -> Executing on w1"))
 
 

@@ -1,8 +1,12 @@
+import re
+from pathlib import Path
+
 import pytest
 
-from gateway.model import changes, events
+from gateway.model import changes, events, workforce
 from gateway.model.events import Outcome
 from gateway.model.identity import Properties
+from gateway.model.records import ANOMALY_KINDS
 from tests.model.builders import COMPLETED, EXECUTING, QUEUED, SECOND, START, Scene, error, key, ok, stream
 
 
@@ -153,7 +157,7 @@ def test_a_lost_worker_leaves_its_operations_queued(scene: Scene) -> None:
     scene.execute(1, key(), EXECUTING)
     scene.assign("op1", key())
     told = scene.end()
-    assert [type(change) for change in told] == [changes.WorkerRemoved, changes.OperationChanged]
+    assert [type(change) for change in told] == [changes.AttemptFailed, changes.WorkerRemoved, changes.OperationChanged]
     shown = scene.operation("op1")
     assert (shown.stage, shown.worker_id, shown.assigned_at, shown.operation_id) == (QUEUED, None, None, "op1")
     assert (START, "lost by w1: stream ended") in scene.model.story(shown.arrival)
@@ -405,3 +409,63 @@ def test_a_worker_that_goes_with_what_is_no_longer_listed_takes_nothing_along() 
     scene.wait(10)
     scene.end()
     assert scene.stages == []
+
+
+def attempts(scene: Scene) -> list[changes.AttemptBegan | changes.AttemptFailed]:
+    return [each for each in scene.changes if isinstance(each, changes.AttemptBegan | changes.AttemptFailed)]
+
+
+def test_an_attempt_begins_with_how_long_it_had_waited_and_one_that_fails_says_why(scene: Scene) -> None:
+    scene.connect("w2", connection=102)
+    scene.wait(1)
+    scene.assign("op1", key(), queued_at=START + 5)
+    scene.wait(1)
+    taken_at = scene.now
+    scene.report("op1", error(8))
+    scene.wait(1)
+    scene.assign("op1", key(), worker="w2", queued_at=START + 5)
+    lost = scene.end("w2")
+    assert [type(change) for change in lost][:1] == [changes.AttemptFailed]
+    told = attempts(scene)
+    assert [(each.operation_id, each.worker_id) for each in told] == [("op1", worker) for worker in ("w1", "w1", "w2", "w2")]
+    assert [each.queued_since for each in told if isinstance(each, changes.AttemptBegan)] == [START + 5, taken_at]
+    failures = [each.reason for each in told if isinstance(each, changes.AttemptFailed)]
+    assert failures == ["internal error", "worker lost"]
+    assert set(failures) < set(changes.ATTEMPT_FAILURES)
+
+
+def test_how_long_it_waited_is_not_known_while_another_worker_seems_to_have_it(scene: Scene) -> None:
+    scene.connect("w2", connection=102)
+    scene.assign("op1", key(), queued_at=START)
+    scene.assign("op1", key(), worker="w2", queued_at=START)
+    scene.report("op1", worker="w2")
+    assert [each.queued_since for each in attempts(scene) if isinstance(each, changes.AttemptBegan)] == [START, None]
+    scene.report("op1", error(), worker="w1")
+    failed = [(each.worker_id, each.reason) for each in attempts(scene) if isinstance(each, changes.AttemptFailed)]
+    assert failed == [("w1", "overtaken")]
+
+
+def test_every_attempt_fails_once_in_whatever_order_it_is_seen(scene: Scene) -> None:
+    scene.connect("w2", connection=102)
+    scene.connect("w3", connection=103)
+    scene.assign("op1", key())
+    scene.assign("op1", key(), worker="w2")
+    scene.end("w2")
+    scene.assign("op1", key(), worker="w3")
+    scene.end("w1")
+    scene.report("op1", worker="w3")
+    failed = [(each.worker_id, each.reason) for each in attempts(scene) if isinstance(each, changes.AttemptFailed)]
+    assert failed == [("w1", "overtaken"), ("w2", "worker lost")]
+
+
+SOURCES = "".join(path.read_text() for path in Path(workforce.__file__).parent.glob("*.py"))
+
+
+def test_every_reason_for_which_a_worker_goes_is_listed() -> None:
+    said = set(re.findall(r"(?:self\.remove|end_stream)\([\w.]+, \"([^\"]+)\"\)", SOURCES))
+    assert said == set(changes.WORKER_REMOVALS)
+
+
+def test_every_kind_of_anomaly_is_listed() -> None:
+    said = set(re.findall(r"\banomaly\(\s*\"(\w+)\"", SOURCES))
+    assert said == set(ANOMALY_KINDS)

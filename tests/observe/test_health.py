@@ -10,7 +10,8 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.config.types import Address, Carries, Config, DialTls, ListenerTls, Tap
-from gateway.observe.health import CheckpointState, LinkState, ModelState, assess, describe_taps
+from gateway.observe.health import CheckpointState, ModelState, assess, describe_processes, describe_taps
+from gateway.observe.links import LinkState, together
 from gateway.observe.taps import ListenerState, Refusals, TapRun
 from gateway.pb import introspection_pb2 as pb
 from gateway.pb import tap_pb2
@@ -243,3 +244,62 @@ def test_a_run_without_a_tick_has_none_to_show() -> None:
     state = run()
     state.last_tick_at = None
     assert not describe_taps(config(), fresh(state))[0].HasField("last_tick")
+
+
+def _two(**second: Any) -> dict[str, LinkState]:
+    return {"tap-0": fresh(), "tap-1": replace(fresh(), **second)}
+
+
+def test_a_process_that_is_away_degrades_and_only_all_of_them_make_it_unhealthy() -> None:
+    away: dict[str, Any] = {"is_fresh": False, "problem": "nobody answers at /run/tap-1.sock"}
+    health = assess(config(), together(_two(**away)), WELL)
+    assert health.status == pb.Health.DEGRADED
+    assert [reason for reason in health.reasons if "tap-1" in reason] == list(health.reasons)
+    assert "nobody answers at /run/tap-1.sock" in health.reasons[0]
+    both = {name: replace(fresh(), **away) for name in ("tap-0", "tap-1")}
+    assert assess(config(), together(both), WELL).status == pb.Health.UNHEALTHY
+    assert assess(config(), together(_two()), WELL) == pb.Health(status=pb.Health.HEALTHY)
+
+
+def test_what_of_a_checkpoint_no_process_has_confirmed_is_said() -> None:
+    link = together(_two(is_fresh=False, problem="down"))
+    health = assess(config(), link, WELL, CheckpointState(shown_from=EPOCH))
+    assert "the checkpoint of 2023-11-14T22:13:20Z is shown" in health.reasons[0]
+
+
+def test_taps_of_several_processes_are_shown_as_one_and_each_process_by_itself() -> None:
+    taps = describe_taps(config(), together(_two()))
+    assert [(tap.name, tap.attached, tap.connections, tap.bytes, tap.streams) for tap in taps] == [
+        ("execution", True, 6, 2000, 14),
+        ("workers", True, 6, 2000, 14),
+    ]
+    links = _two(is_fresh=False, problem="down")
+    assert [tap.attached for tap in describe_taps(config(), together(links))] == [False, False]
+    assert [(process.name, process.attached) for process in describe_processes(links)] == [("tap-0", True), ("tap-1", False)]
+
+
+def test_the_oldest_tick_of_several_counts_and_a_process_without_one_has_none() -> None:
+    older, silent = run(), run()
+    older.last_tick_at = EPOCH - SECOND
+    silent.last_tick_at = None
+    assert describe_taps(config(), together(_two(run=older)))[0].last_tick == Timestamp(seconds=EPOCH // SECOND - 1)
+    assert not describe_taps(config(), together(_two(run=silent)))[0].HasField("last_tick")
+
+
+def test_a_tap_has_seen_connections_when_any_of_its_processes_has() -> None:
+    unused = run()
+    for listener in unused.listeners.values():
+        listener.totals = tap_pb2.ListenerTotals(name=listener.name)
+    assert not assess(config(), together(_two(run=unused)), WELL).notes
+    notes = assess(config(), together({"tap-0": fresh(unused), "tap-1": fresh(unused)}), WELL).notes
+    assert len(notes) == 2
+    assert all("has seen no connection yet" in note for note in notes)
+
+
+@pytest.mark.parametrize(("behind_s", "words"), [(2.6, "is 3 s behind"), (-7.0, "is 7 s before"), (0.9, None), (None, None)])
+def test_a_clock_of_another_machine_that_is_off_is_a_note(behind_s: float | None, words: str | None) -> None:
+    links = {"tap-0": fresh(), "other:50071": replace(fresh(), behind_s=behind_s)}
+    health = assess(config(), together(links), WELL)
+    assert health.status == pb.Health.HEALTHY
+    assert len(health.notes) == (words is not None)
+    assert all(f"The clock of the tap at other:50071 {words}" in note for note in health.notes)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.observe import link as module
+from gateway.observe.dialling import UnixDial
 from gateway.observe.link import Position, RecordLink
 from gateway.observe.wire import Splitter, delimited, varint
 from gateway.pb import tap_pb2
@@ -25,6 +26,8 @@ class TapSocket:
     to_send: list[bytes] = field(default_factory=list)
     #: What readers asked for.
     asked: list[tap_pb2.ReadRequest] = field(default_factory=list)
+    #: What they acknowledged.
+    acknowledged: list[int] = field(default_factory=list)
     #: Hang up after sending.
     hangs_up: bool = True
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
@@ -39,6 +42,12 @@ class TapSocket:
                 writer.close()
         self.path.unlink(missing_ok=True)
 
+    async def say(self, data: bytes) -> None:
+        """Something more to every reader."""
+        for writer in self._open:
+            writer.write(data)
+            await writer.drain()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         splitter = Splitter(10_000)
         self._open.add(writer)
@@ -48,8 +57,9 @@ class TapSocket:
             for data in self.to_send:
                 writer.write(data)
                 await writer.drain()
-            if not self.hangs_up:
-                await reader.read()
+            while not self.hangs_up and (data := await reader.read(10_000)):
+                messages = [bytes(message) for message in splitter.feed(data)]
+                self.acknowledged += [tap_pb2.Acknowledgement.FromString(message).sequence for message in messages]
         finally:
             self._open.discard(writer)
             writer.close()
@@ -61,6 +71,12 @@ class Reader:
     records: list[tap_pb2.TapRecord] = field(default_factory=list)
     position: Position = field(default_factory=lambda: Position("", 0))
     clock: float = 100.0
+    #: How much later it is at each look at the clock.
+    step: float = 0.0
+
+    def now(self) -> float:
+        self.clock += self.step
+        return self.clock
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(20):
@@ -72,7 +88,7 @@ class Reader:
 async def reading(path: Path) -> AsyncIterator[Reader]:
     records: list[tap_pb2.TapRecord] = []
     reader = Reader(None, records)  # type: ignore[arg-type]  # known in a moment
-    reader.link = RecordLink(path, lambda: reader.position, records.extend, clock=lambda: reader.clock)
+    reader.link = RecordLink(UnixDial(path), lambda: reader.position, records.extend, clock=reader.now)
     task = asyncio.create_task(reader.link.follow(), name="link")
     try:
         yield reader
@@ -174,3 +190,36 @@ async def test_bytes_without_framing_end_the_connection_and_not_the_reader(tap: 
     async with tap.listening(), reading(tap.path) as reader:
         await reader.until(lambda: len(tap.asked) >= 2)
         assert "broke" in (reader.link.problem or "")
+
+
+async def test_the_tap_is_told_how_far_its_records_are_processed(tap: TapSocket) -> None:
+    tap.hangs_up = False
+    script = ScriptedTap()
+    script.tick()
+    tap.to_send = [encoded(*script.records)]
+    async with tap.listening(), reading(tap.path) as reader:
+        await reader.until(lambda: len(reader.records) == 2)
+        reader.position = Position("run-1", 4)
+        reader.step = 1.5
+        await tap.say(encoded(script.tick()))
+        await reader.until(lambda: tap.acknowledged != [])
+    assert tap.acknowledged == [3]
+
+
+@pytest.mark.parametrize("off_s", [5.0, -5.0])
+async def test_how_far_the_taps_clock_is_off_is_seen_at_a_tick(off_s: float, tap: TapSocket) -> None:
+    tap.hangs_up = False
+    script = ScriptedTap()
+    script.tick()
+    tap.to_send = [encoded(*script.records)]
+    records: list[tap_pb2.TapRecord] = []
+    now = script.unix_ns + int(off_s * 1e9)
+    link = RecordLink(UnixDial(tap.path), lambda: Position("", 0), records.extend, unix_ns=lambda: now)
+    async with tap.listening():
+        task = asyncio.create_task(link.follow(), name="link")
+        async with asyncio.timeout(20):
+            while len(records) < 2:  # noqa: ASYNC110 - what happens has no event
+                await asyncio.sleep(0.002)
+        assert link.behind_s == pytest.approx(off_s)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

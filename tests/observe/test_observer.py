@@ -59,7 +59,7 @@ def test_the_link_goes_on_behind_the_last_record() -> None:
     observed = Observed()
     observed.tap.tick()
     observed.play()
-    position = observed.observer.position()
+    position = observed.observer.position("tap-0")
     assert (position.run, position.next_sequence) == ("run-1", 3)
 
 

@@ -97,6 +97,20 @@ def test_a_number_that_is_left_out_is_a_loss_even_if_nobody_says_so() -> None:
     assert [type(event) for event in translated(tap)] == [RecordsMissed, ConnectionOpened]
 
 
+def test_time_goes_on_at_its_own_pace_where_the_clock_was_set_back_between_two_runs() -> None:
+    translator = Translator(config())
+    one = ScriptedTap("one")
+    one.tick(100)
+    translated(one, translator)
+    before = translator.now
+    two = ScriptedTap("two", started_at=before - 3600 * SECOND)
+    two.sleep(2.0)
+    two.open()
+    opened = translated(two, translator)[-1]
+    assert isinstance(opened, ConnectionOpened)
+    assert opened.at == translator.now == before + 2_001_000_000
+
+
 def test_a_new_run_ends_the_one_before_at_its_last_record() -> None:
     tap = ScriptedTap("one")
     connection, stream = tap.execute()

@@ -4,6 +4,7 @@ import pytest
 
 from gateway.config.types import Config
 from gateway.pb import introspection_pb2 as pb
+from gateway.serve.clock import steady_clock
 from gateway.serve.overview import Overview
 from gateway.serve.replica import Replica
 from gateway.serve.upstream import Upstream
@@ -38,7 +39,7 @@ def upstream(config: Config, clock: Clock) -> Upstream:
 
 @pytest.fixture
 def overview(upstream: Upstream, clock: Clock) -> Overview:
-    return Overview(upstream, now=clock)
+    return Overview(upstream, now=clock, wall=clock)
 
 
 def test_a_body_is_rendered_once_a_second(overview: Overview, clock: Clock) -> None:
@@ -67,6 +68,16 @@ def test_uptime_is_in_whole_seconds_and_never_negative(overview: Overview, clock
     assert overview.status(scheduler).endswith(b'"uptime_seconds":9}')
     clock.now = NOW - 60
     assert overview.status(scheduler).endswith(b'"uptime_seconds":0}')
+
+
+def test_a_wall_clock_that_is_set_back_moves_the_time_of_the_answer_and_no_uptime(upstream: Upstream, clock: Clock) -> None:
+    wall = Clock()
+    overview = Overview(upstream, now=steady_clock(wall, clock), wall=wall)
+    assert overview.health()[1] == golden("health")
+    wall.now -= 3600
+    clock.now += 1
+    assert overview.status(documented_scheduler()).endswith(b'"uptime_seconds":3601}')
+    assert b'"timestamp":1640991600,"uptime_seconds":3601' in overview.health()[1]
 
 
 def test_a_silent_upstream_is_degraded_after_five_seconds(

@@ -121,7 +121,7 @@ async def test_a_peer_that_is_not_loopback_is_refused_unless_everybody_may_read(
     await implementer.start()
     async with serving(replace(config, http=Address("0.0.0.0", 0), authentication=authentication)) as client:
         outside = Client(client.port, own[0])
-        for address in ("/api/v1/workers", "/api/v1/nothing", "/livez"):
+        for address in ("/api/v1/workers", "/api/v1/nothing", "/livez", "/metrics"):
             answer = await outside.get(address)
             if authentication is Authentication.NONE:
                 assert answer.status in {200, 404}

@@ -23,6 +23,15 @@ def delimited(message: bytes) -> bytes:
     return bytes((len(message),)) + message
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Waits until it is so."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.005)
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
@@ -164,6 +173,11 @@ class Pair:
     async def send(self, sock: socket.socket, data: bytes) -> None:
         async with asyncio.timeout(PATIENCE_S):
             await self._loop.sock_sendall(sock, data)
+
+    async def pass_on(self, sock: socket.socket, data: bytes) -> None:
+        """Sends, and reads it at the other end."""
+        await self.send(sock, data)
+        assert await self.read(self.server if sock is self.client else self.client, len(data)) == data
 
     def reset(self, sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

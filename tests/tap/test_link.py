@@ -17,7 +17,7 @@ from gateway.tap.link import Link
 from gateway.tap.ring import Ring
 from tests.tap.frames import EXECUTE, PREFACE, Peer, grpc, settings
 from tests.tap.reading import EXECUTION, kinds
-from tests.tap.running import PATIENCE_S, delimited, link_reader
+from tests.tap.running import PATIENCE_S, delimited, link_reader, until
 
 _RUN = "this-run"
 
@@ -181,17 +181,56 @@ async def test_a_request_that_does_not_parse_ends_its_reader(tap: _Tap, bad: byt
     async with asyncio.timeout(PATIENCE_S):
         assert await reader.read() == b""
     writer.close()
-    assert "ReadRequest" in caplog.text
+    assert "does not keep to its protocol" in caplog.text
 
 
-async def test_a_request_may_come_in_pieces_and_what_follows_it_is_ignored(tap: _Tap) -> None:
+async def test_a_request_may_come_in_pieces(tap: _Tap) -> None:
     reader, writer = await asyncio.open_unix_connection(tap.path)
-    for byte in delimited(tap_pb2.ReadRequest(run=_RUN, next_sequence=1).SerializeToString()) + b"more":
+    for byte in delimited(tap_pb2.ReadRequest(run=_RUN, next_sequence=1).SerializeToString()):
         writer.write(bytes((byte,)))
         await asyncio.sleep(0)
     async with asyncio.timeout(PATIENCE_S):
         assert await reader.read(1)
     writer.close()
+
+
+def _acknowledgement(sequence: int) -> bytes:
+    return delimited(tap_pb2.Acknowledgement(sequence=sequence).SerializeToString())
+
+
+async def test_a_reader_that_acknowledges_is_behind_by_what_it_has_not(tap: _Tap) -> None:
+    tap.ticks(5)
+    reader, writer = await asyncio.open_unix_connection(tap.path)
+    writer.write(delimited(b""))
+    await until(lambda: tap.link.readers == 1 and tap.link.behind_bytes == 0)
+    # In one piece with the next, in two pieces with the one after that.
+    writer.write(_acknowledgement(2) + _acknowledgement(4)[:3])
+    await until(lambda: tap.link.behind_bytes > 0)
+    after_two = tap.link.behind_bytes
+    writer.write(_acknowledgement(4)[3:])
+    await until(lambda: tap.link.behind_bytes < after_two)
+    assert tap.link.behind_bytes == tap.ring.end - (tap.ring.position_of(5) or 0)
+    writer.write(_acknowledgement(6))
+    await until(lambda: tap.link.behind_bytes == 0)
+    writer.close()
+    del reader
+
+
+@pytest.mark.parametrize("bad", [_acknowledgement(3) + _acknowledgement(2), _acknowledgement(3) + b"\xff" * 11, b"\x02\x0a\x05"])
+async def test_an_acknowledgement_that_is_none_ends_its_reader_and_nobody_else(
+    tap: _Tap, bad: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    tap.ticks(5)
+    async with link_reader(tap.path) as other:
+        reader, writer = await asyncio.open_unix_connection(tap.path)
+        writer.write(delimited(b"") + bad)
+        async with asyncio.timeout(PATIENCE_S):
+            while await reader.read(65536):
+                pass
+        writer.close()
+        assert "does not keep to its protocol" in caplog.text
+        await other.until_kind("tick", 5)
+        assert tap.link.readers == 1
 
 
 async def test_readers_are_bounded(tap: _Tap) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable
 
 import pytest
 from google.protobuf.message import DecodeError, Message
@@ -15,24 +14,12 @@ from gateway.pb import longrunning_pb2, remote_execution_pb2, tap_pb2, worker_ap
 from gateway.tap.calls import METHODS
 from gateway.tap.offline import ChunkEvent, decode_chunks
 from tests.e2e import recordings
-from tests.e2e.recordings import Entry, Recording
+from tests.e2e.recordings import Recording
 from tests.tap.frames import CONNECT_WORKER, EXECUTE, PREFACE, RESULT, WAIT
 from tests.tap.reading import EXECUTION, decode, kinds
+from tests.tap.recorded import events_of
 
-_KINDS = {">": "to_server", "<": "to_client", ">.": "eof_client", "<.": "eof_server", "refused": "refused", "close": "close"}
 _KEEP_ALIVE = b"\x12\x00"
-
-
-def _events(entries: Iterable[Entry]) -> list[ChunkEvent]:
-    events: list[ChunkEvent] = []
-    for entry in entries:
-        now = int(entry.at * 1e9)
-        if entry.kind == "open":
-            events.append((now, entry.connection, "open", (entry.text, f"10.0.0.{entry.connection}:1")))
-        else:
-            payload = entry.data if entry.kind in "<>" else entry.text or None
-            events.append((now, entry.connection, _KINDS[entry.kind], payload))
-    return events
 
 
 def _frames(data: bytes) -> list[Frame]:
@@ -146,7 +133,7 @@ def _found(records: list[tap_pb2.TapRecord]) -> dict[tuple[int, int, str], list[
 @pytest.mark.parametrize("name", recordings.ALL)
 def test_every_message_of_a_recording_is_recorded(name: str) -> None:
     recording = recordings.load(name)
-    events = _events(recording.entries)
+    events = events_of(recording.entries)
     last = events[-1][0]
     # The end of every connection brings out keep-alives that are still counted.
     open_connections = {event[1] for event in events} - {event[1] for event in events if event[2] == "close"}
@@ -162,12 +149,12 @@ def test_every_message_of_a_recording_is_recorded(name: str) -> None:
 
 
 def test_the_recordings_hold_what_the_tests_are_about() -> None:
-    counts = {name: len(kinds(decode(_events(recordings.load(name).entries)))) for name in recordings.ALL}
+    counts = {name: len(kinds(decode(events_of(recordings.load(name).entries)))) for name in recordings.ALL}
     assert min(counts.values()) >= 19
-    assert kinds(decode(_events(recordings.load("drain").entries))).count("admin_call") == 2
-    assert kinds(decode(_events(recordings.load("scheduler_restart").entries))).count("upstream_refused") == 8
+    assert kinds(decode(events_of(recordings.load("drain").entries))).count("admin_call") == 2
+    assert kinds(decode(events_of(recordings.load("scheduler_restart").entries))).count("upstream_refused") == 8
     for name in recordings.ALL:
-        assert "blinded" not in kinds(decode(_events(recordings.load(name).entries)))
+        assert "blinded" not in kinds(decode(events_of(recordings.load(name).entries)))
 
 
 @pytest.mark.parametrize("name", recordings.ALL)
@@ -178,7 +165,7 @@ def test_random_cuts_give_identical_records_bar_times(name: str) -> None:
             record.monotonic_ns = record.keep_alives.last_monotonic_ns = 0
         return records
 
-    events = _events(recordings.load(name).entries)
+    events = events_of(recordings.load(name).entries)
     expected = bar_times(events)
     for seed in range(3):
         chance = random.Random(seed)

@@ -14,13 +14,14 @@ import grpc
 import grpc.aio
 import pytest
 
-from gateway.config.types import Address, Tap, TapLimits
+from gateway.config.types import Address, RecordLink, Tap, TapLimits
 from gateway.errors import StartError
 from gateway.pb import longrunning_pb2, remote_execution_pb2, tap_pb2, worker_api_pb2
 from gateway.tap import role
+from tests.certificates import Authority
 from tests.tap.frames import CONNECT_WORKER, EXECUTE
 from tests.tap.reading import kinds
-from tests.tap.running import RunningTap, configuration, free_port, listening, running, spliced
+from tests.tap.running import RunningTap, configuration, free_port, link_reader, listening, running, spliced
 
 _READ = "/google.bytestream.ByteStream/Read"
 _OPTIONS = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
@@ -241,3 +242,27 @@ async def test_a_record_link_that_cannot_be_made_ends_the_role(tmp_path: Path) -
     config.record_sockets[0].mkdir()
     with pytest.raises(StartError, match="state_dir"):
         await role.run(config, role.bind(config), asyncio.Event())
+
+
+async def test_a_tap_that_has_its_listeners_goes_on_where_its_records_cannot_be_published(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    authority = Authority(tmp_path)
+    identity = authority.issue("tap")
+    link = RecordLink(Address("127.0.0.1", free_port()), identity.listener(authority.file))
+    config = replace(configuration(tmp_path / "state", free_port()), record_link=link)
+    listeners = role.bind(config)
+    identity.key_file.write_text("no key")
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(role.run(config, listeners, stop), name="tap")
+        async with asyncio.timeout(30):
+            while not config.record_sockets[0].exists():  # noqa: ASYNC110 - a file sets no event
+                await asyncio.sleep(0.01)
+        async with link_reader(config.record_sockets[0]) as reader:
+            await reader.until_kind("tick")
+        stop.set()
+    assert "tap.key: no private key" in caplog.text
+    assert "until the tap is started again other machines cannot read its records" in caplog.text
+    with pytest.raises(StartError, match=r"gateway\.record_link\.tls\.key_file: "):
+        role.bind(config)

@@ -25,6 +25,7 @@ from gateway.observe.cacheability import Cacheability
 from gateway.observe.checkpoint import layout
 from gateway.observe.checkpoint.state import State, Subject
 from gateway.observe.introspection.history import History
+from gateway.observe.statistics import Statistics
 from gateway.observe.translate import Translator
 
 #: Counts up when the same fields mean something else. Fields themselves are in the fingerprint.
@@ -69,6 +70,7 @@ def _checked(state: object) -> State:
         "model": SchedulerModel,
         "translators": dict,
         "cacheability": Cacheability,
+        "statistics": Statistics,
         "history": History | None,
     }
     if not isinstance(state, State) or not all(isinstance(getattr(state, name), kind) for name, kind in kinds.items()):

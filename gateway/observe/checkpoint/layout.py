@@ -43,8 +43,10 @@ _OURS: Mapping[str, tuple[str, ...]] = {
     "gateway.observe.execution": ("ExecutionCall",),
     "gateway.observe.introspection.history": ("History",),
     "gateway.observe.schedulers": ("Schedulers",),
+    "gateway.observe.statistics": ("Durations", "Result", "Statistics"),
     "gateway.observe.taps": ("ListenerState", "Refusals", "TapRun"),
     "gateway.observe.translate": ("Translator",),
+    "gateway.observe.waiting": ("Group", "Waiting"),
     "gateway.observe.worker_api": ("LegacyCall", "WorkerCall"),
 }
 

@@ -28,6 +28,7 @@ from gateway.observe.checkpoint.codec import DamagedError
 from gateway.observe.checkpoint.file import Contents, RejectedError
 from gateway.observe.checkpoint.state import State, subject
 from gateway.observe.introspection.history import History
+from gateway.observe.statistics import Statistics
 from gateway.observe.timestamps import timestamp
 from gateway.observe.translate import Translator
 
@@ -85,6 +86,10 @@ def restore(config: Config, settings: ModelSettings, sources: Sequence[str], now
     if not contents.continues or history is None or not is_same or not file.claim(folder):
         history = None
     _go_on(state, config, settings, sources)
+    if history is None:
+        # What happened after the checkpoint was told already, and would be again: counts that went back a little would be taken
+        # for ones that began anew, and counted twice.
+        state.statistics = Statistics(state.model)
     return Beginning(state, history or _new_epoch(), history is not None, contents.written_at)
 
 
@@ -120,7 +125,8 @@ def _go_on(state: State, config: Config, settings: ModelSettings, sources: Seque
 def _empty(config: Config, settings: ModelSettings, sources: Sequence[str]) -> Beginning:
     cacheability = Cacheability()
     translators = {source: Translator(config, cacheability) for source in sources}
-    state = State(subject(config), gateway.__version__, SchedulerModel(settings), translators, cacheability, None)
+    model = SchedulerModel(settings)
+    state = State(subject(config), gateway.__version__, model, translators, cacheability, Statistics(model), None)
     return Beginning(state, _new_epoch(), is_published=False, written_at=None)
 
 

@@ -8,6 +8,7 @@ from gateway.config.types import Config
 from gateway.model.scheduler import SchedulerModel
 from gateway.observe.cacheability import Cacheability
 from gateway.observe.introspection.history import History
+from gateway.observe.statistics import Statistics
 from gateway.observe.translate import Translator
 
 
@@ -45,6 +46,8 @@ class State:
     translators: dict[str, Translator]
     #: The translators' own.
     cacheability: Cacheability
+    #: Of the epoch of `history`.
+    statistics: Statistics
     #: Of what was published; None: it was not at its end.
     history: History | None
 

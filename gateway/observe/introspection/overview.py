@@ -6,15 +6,18 @@ encoded.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import NamedTuple
 
 from gateway.config.types import Config
 from gateway.model.scheduler import SchedulerModel
 from gateway.observe import health
-from gateway.observe.health import CheckpointState, LinkState, ModelState
+from gateway.observe.health import CheckpointState, ModelState
 from gateway.observe.introspection import shape
+from gateway.observe.introspection.accumulated import accumulated
+from gateway.observe.links import LinkState, together
+from gateway.observe.statistics import Statistics
 from gateway.observe.timestamps import optional_timestamp
 from gateway.observe.wire import field
 from gateway.pb import introspection_pb2 as pb
@@ -28,7 +31,8 @@ class OverviewBytes(NamedTuple):
 
     #: A whole Scheduler.
     message: bytes
-    #: The same without what changes by itself every second: the taps' totals and ticks. Two equal ones are one revision.
+    #: The same without the taps' totals and ticks, which change by themselves every second, and without statistics. Two equal ones
+    #: are one revision.
     lasting: bytes
 
 
@@ -39,13 +43,15 @@ class Overview:
         self,
         config: Config,
         model: SchedulerModel,
-        link: Callable[[], LinkState],
+        statistics: Statistics,
+        links: Callable[[], Mapping[str, LinkState]],
         foreign: Callable[[], dict[str, int]],
         checkpoint: Callable[[], CheckpointState] = CheckpointState,
     ) -> None:
         self._config = config
         self._model = model
-        self._link = link
+        self._statistics = statistics
+        self._links = links
         self._foreign = foreign
         self._checkpoint = checkpoint
         #: How many anomalies there had been when `_anomalies` was encoded.
@@ -55,7 +61,8 @@ class Overview:
     def encode(self) -> OverviewBytes:
         """As it is now."""
         model = self._model
-        link = self._link()
+        links, counts = self._links(), model.counts()
+        link = together(links)
         anomalies = model.anomaly_counts.total()
         if anomalies != self._anomalies_seen:
             self._anomalies_seen = anomalies
@@ -66,10 +73,10 @@ class Overview:
         message = pb.Scheduler(
             name=self._config.scheduler_name,
             up_since=optional_timestamp(model.up_since),
-            counts=shape.counts(model.counts()),
+            counts=shape.counts(counts),
             health=health.assess(self._config, link, partial, self._checkpoint()),
             taps=health.describe_taps(self._config, link),
-            tap_processes=health.describe_processes(link, self._config.record_sockets[0].stem),
+            tap_processes=health.describe_processes(links),
             anomalies=anomalies,
             records_missed=model.records_missed,
             workers_refused=model.workers_refused,
@@ -84,4 +91,10 @@ class Overview:
             tap.ClearField("streams")
             tap.ClearField("messages")
         message.ClearField("tap_processes")
-        return OverviewBytes(whole + self._anomalies, message.SerializeToString() + self._anomalies)
+        statistics = accumulated(
+            self._statistics, sees_clients=counts.queued is not None, sees_workers=counts.workers is not None
+        ).SerializeToString()
+        rest = self._anomalies
+        return OverviewBytes(
+            b"".join((whole, rest, *field(pb.Scheduler.STATISTICS_FIELD_NUMBER, (statistics,)))), message.SerializeToString() + rest
+        )

@@ -6,7 +6,7 @@ are kept as immutable bytes, a snapshot is a list of references: consistent, how
 A model that was loaded from a checkpoint is published whole, unless its history is there too: then subscribers go on from where
 they were (`history`).
 
-The taps' totals are no part of a revision: a batch that brings nothing but new totals has the number of the batch before.
+The taps' totals and the statistics are no part of a revision: a batch that brings nothing else has the number of the batch before.
 """
 
 from __future__ import annotations

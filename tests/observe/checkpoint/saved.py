@@ -10,12 +10,12 @@ from gateway.model.events import ActionRead
 from gateway.model.identity import Digest
 from gateway.observe.checkpoint import codec
 from gateway.observe.checkpoint.state import State
-from gateway.observe.health import LinkState
 from gateway.observe.introspection import shape
 from gateway.observe.introspection.feed import Feed
 from gateway.observe.introspection.history import History
 from gateway.observe.introspection.overview import Overview
 from gateway.observe.introspection.state import PublishedState
+from gateway.observe.links import LinkState
 from gateway.observe.observer import Observer
 from gateway.pb import remote_execution_pb2 as reapi
 from gateway.pb import tap_pb2, worker_api_pb2
@@ -37,7 +37,7 @@ from tests.observe.records import (
 )
 from tests.observe.test_translate import gap_state, open_connection
 
-SOURCE = "tap-0.sock"
+SOURCE = "tap-0"
 
 
 def dumped(state: State) -> bytes:
@@ -59,16 +59,16 @@ class Following:
         self.model = state.model
         self.translator = state.translators[SOURCE]
 
-        def link() -> LinkState:
-            return LinkState(0.1, is_fresh=True, problem=None, run=self.translator.run)
+        def links() -> dict[str, LinkState]:
+            return {SOURCE: LinkState(0.1, is_fresh=True, problem=None, run=self.translator.run)}
 
-        overview = Overview(settings or config(), self.model, link, lambda: self.translator.foreign)
+        overview = Overview(settings or config(), self.model, state.statistics, links, lambda: self.translator.foreign)
         self.published = PublishedState(self.model, overview, History("epoch"))
-        self.observer = Observer(self.model, self.translator, Feed(self.published))
+        self.observer = Observer(self.model, state.statistics, {SOURCE: self.translator}, Feed(self.published))
 
     def receive(self, records: Iterable[tap_pb2.TapRecord]) -> None:
         for record in records:
-            self.observer.receive([record])
+            self.observer.receive(SOURCE, [record])
             for each in list(self.model.operations.values()):
                 if each.key is not None and each.action_platform is None:
                     name, digest, _ = each.key
@@ -84,7 +84,8 @@ class Following:
         arrivals = [*(worker.arrival for worker in model.workers.values()), *model.operations]
         found += [f"{arrival}: {model.story(arrival)}" for arrival in arrivals]
         found += [repr(anomaly) for anomaly in model.anomalies]
-        found.append(f"{model.now} {model.observed_since} {model.counts()} {model.anomaly_counts} {self.observer.position()}")
+        position = self.observer.position(SOURCE)
+        found.append(f"{model.now} {model.observed_since} {model.counts()} {model.anomaly_counts} {position}")
         return found
 
 

@@ -40,7 +40,7 @@ def written(settings: Config, *, history: History | None = None, records: int = 
 def test_the_next_process_shows_the_same(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     settings = config(tmp_path)
-    before = written(settings)
+    before = written(settings, history=History("epoch-1"))
     beginning = restored(settings)
     assert beginning.written_at == WRITTEN
     assert Following(beginning.state, settings).shown() == before.shown()
@@ -174,6 +174,16 @@ def test_one_that_was_not_begins_an_epoch(tmp_path: Path) -> None:
     settings = config(tmp_path)
     written(settings)
     assert not restored(settings).is_published
+
+
+def test_counts_go_on_with_their_epoch_and_begin_with_the_next(tmp_path: Path) -> None:
+    """A count that goes back a little is worse than one that begins anew: whoever adds up its growth takes all of it for new."""
+    settings = config(tmp_path)
+    counted = written(settings, history=History("epoch-1")).state.statistics
+    assert counted.worker_connections
+    going_on, anew = (restored(settings).state.statistics for _ in range(2))
+    assert (going_on.worker_connections, going_on.results) == (counted.worker_connections, counted.results)
+    assert (anew.worker_connections, anew.workers) == (0, counted.workers)
 
 
 @pytest.mark.parametrize("what", ["settings", "release", "links", "disk"])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from gateway.config.types import Config
 from gateway.model.scheduler import SchedulerModel
-from gateway.observe.health import LinkState
 from gateway.observe.introspection.answers import Answers
 from gateway.observe.introspection.feed import Feed
 from gateway.observe.introspection.history import History
 from gateway.observe.introspection.overview import Overview
 from gateway.observe.introspection.state import PublishedState
+from gateway.observe.links import LinkState
 from gateway.observe.observer import Observer, model_settings
+from gateway.observe.statistics import Statistics
 from gateway.observe.translate import Translator
 from gateway.pb import introspection_pb2 as pb
 from tests.observe.records import EPOCH, ScriptedTap, config, execute_request, operation, registration, result, start_action
@@ -25,20 +26,21 @@ class Observed:
         self.model = SchedulerModel(model_settings(self.config))
         self.translator = Translator(self.config)
         self.fresh = True
-        overview = Overview(self.config, self.model, self._link, lambda: self.translator.foreign)
+        self.statistics = Statistics(self.model)
+        overview = Overview(self.config, self.model, self.statistics, self._links, lambda: self.translator.foreign)
         self.state = PublishedState(self.model, overview, History(epoch))
         self.feed = Feed(self.state)
         self.answers = Answers(self.model, self.feed)
-        self.observer = Observer(self.model, self.translator, self.feed)
+        self.observer = Observer(self.model, self.statistics, {"tap-0": self.translator}, self.feed)
         self.play()
 
-    def _link(self) -> LinkState:
+    def _links(self) -> dict[str, LinkState]:
         problem = None if self.fresh else "the test says so"
-        return LinkState(0.1, is_fresh=self.fresh, problem=problem, run=self.translator.run)
+        return {"tap-0": LinkState(0.1, is_fresh=self.fresh, problem=problem, run=self.translator.run)}
 
     def play(self) -> None:
         """What the tap has said since the last time is observed."""
-        self.observer.receive(self.tap.records)
+        self.observer.receive("tap-0", self.tap.records)
         self.tap.records.clear()
         self.model.validate()
 

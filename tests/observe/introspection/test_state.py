@@ -200,10 +200,16 @@ def loaded(observed: Observed, history: History, *, is_published: bool) -> Obser
     following = Observed()
     following.model = observed.model
     following.translator = observed.translator
-    overview = Overview(observed.config, observed.model, observed._link, lambda: observed.translator.foreign)
+    overview = Overview(
+        observed.config,
+        observed.model,
+        observed.statistics,
+        observed._links,
+        lambda: observed.translator.foreign,
+    )
     following.state = PublishedState(observed.model, overview, history, is_published=is_published)
     following.feed = Feed(following.state)
-    following.observer = Observer(observed.model, observed.translator, following.feed)
+    following.observer = Observer(observed.model, observed.statistics, {"tap-0": observed.translator}, following.feed)
     following.tap = observed.tap
     return following
 

@@ -1,0 +1,122 @@
+"""The route /metrics: a request comes in, one scrape of everything goes out, in the format and coding that were asked for.
+
+The values are those of one moment; writing them down takes milliseconds and is done in slices, between which others get their turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from copy import copy
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.registry import Collector
+
+from gateway.serve.encodings import IDENTITY, choose, compress, weights
+from gateway.serve.metrics import itself, nativelink
+from gateway.serve.metrics.latencies import Latencies
+from gateway.serve.metrics.scrape import Scrape
+from gateway.serve.overview import Overview
+from gateway.serve.reply import Reply
+from gateway.serve.upstream import Upstream
+
+#: However many ask, and however often, a scrape is made so often at most.
+KEPT_S = 0.25
+#: Samples written before others get their turn: about a millisecond.
+_SLICE = 100
+#: What stands before a metric's samples.
+_HEAD = re.compile(rb"\A(#[^\n]*\n)*")
+#: OpenMetrics ends with it.
+_END = b"# EOF\n"
+_OPENMETRICS, _TEXT = "application/openmetrics-text", "text/plain"
+
+
+class Exposition(Collector):
+    """Everything that is known at the moment of a scrape, from one state of the replica."""
+
+    def __init__(
+        self, upstream: Upstream, overview: Overview, latencies: Latencies, *, now: Callable[[], float] = time.time
+    ) -> None:
+        """Args: who is followed; who judges health; how long answers took; the wall clock, in Unix seconds."""
+        self._upstream = upstream
+        self._overview = overview
+        self._latencies = latencies
+        self._now = now
+        # A registry of its own: nothing that a library registers globally is shown.
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+        #: {(is OpenMetrics, coding): (when it was made, the body)}
+        self._kept: dict[tuple[bool, str], tuple[float, bytes]] = {}
+        self._making = asyncio.Lock()
+
+    def collect(self) -> Iterator[Metric]:
+        """Called by the registry."""
+        upstream = self._upstream
+        scrape = Scrape()
+        if upstream.replica is not None:
+            # A state that is not current has the ages that it had.
+            behind_s = upstream.silence_s() if upstream.is_away else 0.0
+            nativelink.tell(scrape, upstream.replica, self._now() - behind_s)
+        itself.tell(scrape, upstream, self._overview.judge()[0], self._latencies)
+        yield from scrape
+
+    async def reply(self, accept: str, accept_encoding: str) -> Reply:
+        """The answer to a scrape that sent these headers; "": it did not."""
+        wants_openmetrics = is_openmetrics(accept)
+        coding = choose(accept_encoding)
+        body = await self._body(wants_openmetrics, coding)
+        content_type = openmetrics.CONTENT_TYPE_LATEST if wants_openmetrics else CONTENT_TYPE_PLAIN_0_0_4
+        reply = Reply(body, content_type=content_type)
+        reply.headers["Vary"] = "Accept, Accept-Encoding"
+        if coding != IDENTITY:
+            reply.headers["Content-Encoding"] = coding
+        return reply
+
+    async def _body(self, wants_openmetrics: bool, coding: str) -> bytes:
+        key = (wants_openmetrics, coding)
+        async with self._making:
+            at, kept = time.monotonic(), self._kept.get(key)
+            if kept is None or at - kept[0] >= KEPT_S:
+                body = await _written(self._registry.collect(), wants_openmetrics)
+                kept = self._kept[key] = (at, body if coding == IDENTITY else compress(coding, body))
+        return kept[1]
+
+
+class _Slice(Collector):
+    """Samples of one metric."""
+
+    def __init__(self, metric: Metric, start: int) -> None:
+        self._metric = copy(metric)
+        self._metric.samples = metric.samples[start : start + _SLICE]
+
+    def collect(self) -> list[Metric]:
+        return [self._metric]
+
+
+async def _written(metrics: Iterable[Metric], is_openmetrics: bool) -> bytes:
+    generate = openmetrics.generate_latest if is_openmetrics else generate_latest
+    parts: list[bytes] = []
+    written = 0
+    for metric in list(metrics):
+        for start in range(0, len(metric.samples) or 1, _SLICE):
+            part = generate(_Slice(metric, start)).removesuffix(_END)
+            parts.append(_HEAD.sub(b"", part) if start else part)
+            written += _SLICE if start else len(metric.samples)
+            if written >= _SLICE:
+                written = 0
+                await asyncio.sleep(0)
+    if is_openmetrics:
+        parts.append(_END)
+    return b"".join(parts)
+
+
+def is_openmetrics(accept: str) -> bool:
+    """Whether a client that sent this Accept is told OpenMetrics: it names it, and likes nothing that is text better."""
+    liked = weights(accept)
+    openmetrics_weight = liked.get(_OPENMETRICS, 0.0)
+    return openmetrics_weight > 0 and openmetrics_weight >= liked.get(_TEXT, 0.0)

@@ -1,0 +1,68 @@
+"""The gateway itself: what is known of taps, of following upstream and of answers comes in, nativelink_gateway_… goes out."""
+
+from __future__ import annotations
+
+from gateway import __version__
+from gateway.pb import introspection_pb2 as pb
+from gateway.serve.metrics import families
+from gateway.serve.metrics.latencies import BOUNDS_S, Latencies
+from gateway.serve.metrics.scrape import Scrape
+from gateway.serve.upstream import Upstream
+
+HEALTHS = ("healthy", "degraded", "unhealthy")
+#: The words of introspection.proto's BlindedConnections.
+BLINDED = ("tls", "http2", "hpack", "overloaded", "internal", "handed_over", "unknown")
+_NS_PER_S = 1_000_000_000
+
+
+def tell(scrape: Scrape, upstream: Upstream, health: str, latencies: Latencies) -> None:
+    """Put in everything; `health` is one of HEALTHS."""
+    scrape.put(families.INFO, 1, __version__)
+    for status in HEALTHS:
+        scrape.put(families.HEALTH, status == health, status)
+    scrape.put(families.CONNECTED, upstream.replica is not None and not upstream.is_away)
+    scrape.put(families.SNAPSHOTS, upstream.snapshots)
+    scrape.put(families.INTERRUPTIONS, upstream.interruptions)
+    for route, status, counts, sum_s in latencies:
+        scrape.distribute(families.HTTP, BOUNDS_S, counts, sum_s, route, status)
+    replica = upstream.replica
+    if replica is None:
+        return
+    scrape.put(families.STATE_AGE, upstream.silence_s())
+    scrape.put(families.REVISION, replica.number)
+    for tap in replica.scheduler.taps:
+        _tap(scrape, tap)
+    for process in replica.scheduler.tap_processes:
+        _process(scrape, process)
+
+
+def _tap(scrape: Scrape, tap: pb.Tap) -> None:
+    name = tap.name
+    blinded = dict.fromkeys(BLINDED, 0) | {each.reason: each.connections for each in tap.blinded}
+    scrape.put(families.TAP_ATTACHED, tap.attached, name)
+    scrape.put(families.TAP_CONNECTIONS, tap.connections, name)
+    scrape.put(families.TAP_OPEN, tap.open_connections, name)
+    scrape.put(families.TAP_BLIND, tap.blind_connections, name)
+    for reason, count in blinded.items():
+        scrape.put(families.TAP_BLINDED, count, name, reason)
+    scrape.put(families.TAP_STREAMS, tap.streams, name)
+    scrape.put(families.TAP_MESSAGES, tap.messages, name)
+    scrape.put(families.TAP_BYTES, tap.bytes, name)
+    scrape.put(families.TAP_TAPPED, tap.tapped_bytes, name)
+    scrape.put(families.TAP_REFUSED, tap.upstream_refused, name)
+
+
+def _process(scrape: Scrape, process: pb.TapProcess) -> None:
+    name = process.name
+    scrape.put(families.PROCESS_ATTACHED, process.attached, name)
+    scrape.put(families.RING, process.ring_bytes, name)
+    scrape.put(families.RING_LIMIT, process.ring_limit_bytes, name)
+    scrape.put(families.UNDECODED, process.undecoded_bytes, name)
+    scrape.put(families.GAPS, process.gaps, name)
+    scrape.put(families.READERS, process.readers, name)
+    scrape.put(families.BEHIND, process.behind_bytes, name)
+    if process.HasField("forwarding_delay"):
+        delay = process.forwarding_delay
+        scrape.distribute(families.FORWARDING, delay.upper_bounds_s, delay.counts, delay.sum_s, name)
+    if process.HasField("loop_lag"):
+        scrape.put(families.LOOP_LAG, process.loop_lag.seconds + process.loop_lag.nanos / _NS_PER_S, name)

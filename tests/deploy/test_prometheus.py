@@ -1,0 +1,229 @@
+"""Rules and dashboard: by promtool, and against a real Prometheus that scrapes the demo.
+
+Both are Debian's package prometheus. Where it is not installed these tests are skipped; in CI they fail.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gateway.serve.metrics.families import FAMILIES, Kind
+from tests.command import PATIENCE_S, free_ports
+
+ROOT = Path(__file__).parents[2]
+DEPLOYED = ROOT / "deploy" / "prometheus"
+RULES = [
+    rule
+    for file in sorted(DEPLOYED.glob("*.rules.yml"))
+    for group in yaml.safe_load(file.read_text())["groups"]
+    for rule in group["rules"]
+]
+ALERTS = [rule for rule in RULES if "alert" in rule]
+RECORDS = [rule["record"] for rule in RULES if "record" in rule]
+DASHBOARD: dict[str, Any] = json.loads((ROOT / "deploy" / "grafana" / "dashboards" / "nativelink.json").read_text())
+PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+QUERIES = [(f"{panel['title']} {target['refId']}", target["expr"]) for panel in PANELS for target in panel["targets"]]
+#: A name, perhaps recorded, and what it is narrowed to.
+SELECTOR = re.compile(r"\b((?:instance:)?nativelink_\w+(?::\w+)?|up)\b(\{[^}]*\})?")
+#: Every name that a query may use: what is exported, and what rules record.
+KNOWN = (
+    {each.name for each in FAMILIES if each.kind is not Kind.HISTOGRAM}
+    | {f"{each.name}_{part}" for each in FAMILIES if each.kind is Kind.HISTOGRAM for part in ("bucket", "count", "sum")}
+    | {*RECORDS, "up"}
+)
+#: Scrapes of a second each, so that rates over some of them are there.
+_SCRAPES = 6
+_WINDOW = "10s"
+
+
+def program(name: str) -> str:
+    """A path."""
+    found = shutil.which(name)
+    if found is None:
+        text = f"{name} is not installed (Debian: apt-get install prometheus)"
+        if os.environ.get("NATIVELINK_GATEWAY_CI"):
+            pytest.fail(text)
+        pytest.skip(text)
+    return found
+
+
+def promtool(*arguments: str) -> None:
+    done = subprocess.run([program("promtool"), *arguments], capture_output=True, text=True, cwd=ROOT, check=False)  # noqa: S603
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_promtool_finds_nothing_wrong_with_configuration_and_rules() -> None:
+    promtool("check", "config", "deploy/prometheus/prometheus.yml")
+
+
+def test_alerts_fire_when_they_should_and_are_quiet_otherwise() -> None:
+    promtool("test", "rules", "tests/deploy/alerts.test.yml")
+
+
+def test_every_alert_and_every_record_has_its_test() -> None:
+    tested = (Path(__file__).parent / "alerts.test.yml").read_text()
+    assert [name for name in [*RECORDS, *(each["alert"] for each in ALERTS)] if name not in tested] == [
+        "instance:nativelink_gateway_tap_forwarding_delay_seconds:p99_rate5m"  # through NativeLinkTapSlow
+    ]
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
+def test_an_alert_says_how_bad_it_is_and_what_to_do(alert: dict[str, Any]) -> None:
+    assert alert["labels"]["severity"] in {"critical", "warning"}
+    assert not alert["annotations"]["summary"].endswith(".")
+    assert alert["annotations"]["description"].endswith(".")
+
+
+@pytest.mark.parametrize("expression", [*(rule["expr"] for rule in RULES), *(query for _, query in QUERIES)])
+def test_rules_and_panels_name_metrics_that_there_are(expression: str) -> None:
+    names = {name for name, _ in SELECTOR.findall(expression)}
+    assert names
+    assert names <= KNOWN
+
+
+def test_every_panel_has_its_place_and_a_sentence() -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in DASHBOARD["panels"]:
+        at = panel["gridPos"]
+        cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+        assert at["x"] + at["w"] <= 24
+        assert not cells & taken
+        taken |= cells
+    assert all(panel["description"].endswith(".") for panel in PANELS)
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+
+
+class Prometheus:
+    """One that runs, and the demo that it scrapes."""
+
+    def __init__(self, port: int) -> None:
+        self._base = f"http://127.0.0.1:{port}/api/v1"
+
+    def get(self, path: str, **parameters: str) -> Any:
+        """The data of an answer."""
+        query = urllib.parse.urlencode(parameters)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"{self._base}/{path}?{query}", timeout=PATIENCE_S) as answer:
+            body = json.load(answer)
+        assert body["status"] == "success"
+        return body["data"]
+
+    def query(self, expression: str) -> list[float]:
+        """The values of an instant query."""
+        return [float(each["value"][1]) for each in self.get("query", query=expression)["result"]]
+
+    def has_scraped(self) -> bool:
+        """Often enough, and operations have completed since."""
+        scrapes = self.query("sum_over_time(up[1m])")
+        done = self.query(f"sum(increase(nativelink_execution_duration_seconds_count[{_WINDOW}]))")
+        return scrapes >= [_SCRAPES] and done > [0.0]
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """Started as compose starts it, but for addresses and intervals, and a demo in front of it."""
+    server, directory = program("prometheus"), tmp_path_factory.mktemp("prometheus")
+    http, listen = free_ports(2)
+    shutil.copytree(DEPLOYED, directory / "etc")
+    file = directory / "etc" / "prometheus.yml"
+    file.write_text(file.read_text().replace("gateway:50062", f"127.0.0.1:{http}").replace("15s", "1s"))
+    gateway = [sys.executable, "-P", "-m", "gateway.cli", "demo", "--http", f"127.0.0.1:{http}", "--rate", "20"]
+    scraper = [
+        server,
+        f"--config.file={file}",
+        f"--storage.tsdb.path={directory / 'data'}",
+        f"--web.listen-address=127.0.0.1:{listen}",
+        "--log.level=warn",
+    ]
+    with ExitStack() as stack:
+        log = stack.enter_context((directory / "log").open("w+b"))
+        for arguments in (gateway, scraper):
+            process = subprocess.Popen(arguments, stdout=log, stderr=log)  # noqa: S603
+            stack.callback(_ended, process)
+        running = Prometheus(listen)
+        _until(running.has_scraped, (directory / "log").read_text)
+        yield running
+
+
+def _ended(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _until(holds: Callable[[], bool], told: Callable[[], str]) -> None:
+    deadline = time.monotonic() + 2 * PATIENCE_S
+    while time.monotonic() < deadline:
+        try:
+            if holds():
+                return
+        except OSError:
+            pass  # not there yet
+        time.sleep(0.2)
+    pytest.fail(f"not enough was scraped:\n{told()[-5_000:]}")
+
+
+def test_prometheus_takes_the_gateways_metrics_as_openmetrics_without_complaint(prometheus: Prometheus) -> None:
+    (target,) = prometheus.get("targets")["activeTargets"]
+    assert (target["health"], target["lastError"]) == ("up", "")
+    told = {name: (each[0]["type"], each[0]["help"]) for name, each in prometheus.get("metadata").items()}
+    # OpenMetrics names a counter without its ending.
+    assert told == {each.name.removesuffix("_total"): (each.kind.value, each.help) for each in FAMILIES}
+
+
+def test_every_rule_is_evaluated_without_an_error(prometheus: Prometheus) -> None:
+    rules = [rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]]
+    assert len(rules) == len(RULES)
+    assert [(rule["name"], rule["lastError"]) for rule in rules if rule["health"] != "ok"] == []
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])
+def test_every_series_that_a_rule_names_is_there(prometheus: Prometheus, rule: dict[str, Any]) -> None:
+    missing = [name + narrowed for name, narrowed in SELECTOR.findall(rule["expr"]) if not prometheus.query(name + narrowed)]
+    assert missing == []
+
+
+@pytest.mark.parametrize("record", RECORDS)
+def test_every_record_has_a_value(prometheus: Prometheus, record: str) -> None:
+    assert prometheus.query(record)
+
+
+def test_a_farm_that_works_raises_no_alarm(prometheus: Prometheus) -> None:
+    alerts = prometheus.get("alerts")["alerts"]
+    assert [each["labels"] for each in alerts if each["labels"]["severity"] == "critical" or each["state"] == "firing"] == []
+
+
+@pytest.mark.parametrize("query", [query for _, query in QUERIES], ids=[name for name, _ in QUERIES])
+def test_every_panel_of_the_dashboard_has_data(prometheus: Prometheus, query: str) -> None:
+    instant = query.replace("$instance", ".*").replace("$__rate_interval", _WINDOW)
+    assert "$" not in instant
+    values = prometheus.query(instant)
+    assert values
+    # Of some histograms, such as those of routes that nobody asked for, a quantile is no number.
+    assert any(value == value for value in values)  # noqa: PLR0124 # NaN is not equal to itself
+
+
+def test_the_dashboards_variable_finds_the_gateway(prometheus: Prometheus) -> None:
+    (variable,) = (each for each in DASHBOARD["templating"]["list"] if each["type"] == "query")
+    assert variable["definition"] == "label_values(nativelink_gateway_build_info, instance)"
+    found = prometheus.get("label/instance/values", **{"match[]": "nativelink_gateway_build_info"})
+    assert len(found) == 1
