@@ -179,9 +179,8 @@ class Supervisor:
             process = self._taps.index(name)
             command.append(f"--process={process}")
             if self._record_to is not None:
-                file = self._record_to.file
-                to = file if process == 0 else file.with_name(f"{file.name}.tap-{process}")
-                command += [f"--record={to}", f"--record-bytes={self._record_to.limit_bytes}"]
+                to = self._record_to.of_process(process)
+                command += [f"--record={to.file}", f"--record-bytes={to.limit_bytes}"]
         return command
 
     async def _end(self, roles: Mapping[str, Role], keeping: Mapping[str, asyncio.Task[None]]) -> None:

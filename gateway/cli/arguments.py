@@ -78,7 +78,9 @@ def _add_options(command: argparse.ArgumentParser, name: str) -> None:
     command.add_argument("--http", metavar="HOST:PORT", help="answer HTTP here, whatever the file says")
     command.add_argument("--log-level", choices=LEVELS, default="info", help="what is logged to stderr (default: %(default)s)")
     if name in {"tap", "run"}:
-        command.add_argument("--record", type=Path, metavar="FILE", help="record everything that is read along the way")
+        command.add_argument(
+            "--record", type=Path, metavar="FILE", help="record all that is read; further tap processes: FILE.tap-1 …"
+        )
         command.add_argument(
             "--record-bytes",
             type=_record_bytes,
@@ -87,7 +89,7 @@ def _add_options(command: argparse.ArgumentParser, name: str) -> None:
             help="how large a recording gets, older parts FILE.1 … included (default: %(default)s)",
         )
     if name == "observe":
-        command.add_argument("--replay", type=Path, metavar="FILE", help="play a recording instead of following the taps")
+        command.add_argument("--replay", type=Path, metavar="FILE", help="play a recording (and FILE.tap-1 …) instead")
         command.add_argument(
             "--speed",
             type=_speed,

@@ -95,6 +95,10 @@ def _record_to(options: argparse.Namespace) -> RecordTo | None:
 def _run(config: Config, log_level: str, record_to: RecordTo | None, *, take_over: bool) -> None:
     from gateway.supervisor import Supervisor  # noqa: PLC0415 # only here and in the demo
 
+    if record_to is not None:
+        for number in range(1, config.tap.processes):
+            record_to.of_process(number).check()
+
     async def work(stop: asyncio.Event) -> None:
         await Supervisor(config, log_level, record_to, take_over=take_over).run(stop)
 

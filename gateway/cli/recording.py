@@ -9,7 +9,7 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process, create_subprocess_exec
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gateway.errors import StartError
@@ -30,6 +30,10 @@ class RecordTo:
     file: Path
     #: Of all parts together.
     limit_bytes: int = DEFAULT_BYTES
+
+    def of_process(self, number: int) -> RecordTo:
+        """Where the tap process with this number records: the first to the file, others beside it."""
+        return replace(self, file=self.file.with_name(f"{self.file.name}.tap-{number}")) if number else self
 
     def check(self) -> None:
         """Find out at once what a recorder would fail by.

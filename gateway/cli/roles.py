@@ -84,10 +84,10 @@ def run_replay(config: Config, file: Path, speed: float) -> None:
         StartError: something is in the way, or it is no recording.
     """
     from gateway.observe import replaying  # noqa: PLC0415
-    from gateway.observe.recording.files import RecordingFiles  # noqa: PLC0415
+    from gateway.observe.recording.files import recordings  # noqa: PLC0415
     from gateway.observe.recording.replay import Replay  # noqa: PLC0415
 
-    replay = Replay(RecordingFiles(file, "--replay"), speed)
+    replay = Replay(recordings(file, "--replay"), speed)
     with _Alone("observe", config, 0) as alone:
         alone.lock(within_s=0)
         run_until_stopped(

@@ -63,6 +63,7 @@ def together(links: Mapping[str, LinkState]) -> LinkState:
         is_fresh=bool(fresh),
         problem=None if fresh else worst.problem,
         run=_one_run([state.run for state in states if state.run is not None]),
+        replay=states[0].replay,
         detached=detached,
         astray=astray,
     )

@@ -7,7 +7,7 @@ comes within WINDOW_S is put in order; nobody waits for a tap that says nothing.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from gateway.pb import tap_pb2
 
@@ -19,7 +19,7 @@ _Placed = tuple[int, int, tap_pb2.TapRecord]
 
 
 def in_order(
-    batches: Sequence[tuple[int, Sequence[tap_pb2.TapRecord]]],
+    batches: Sequence[tuple[int, Iterable[tap_pb2.TapRecord]]],
 ) -> Iterator[tuple[int, tap_pb2.TapRecord]]:
     """All records, each with the number of its source.
 
@@ -31,7 +31,7 @@ def in_order(
         yield number, record
 
 
-def _placed(number: int, offset: int, records: Sequence[tap_pb2.TapRecord]) -> Iterator[_Placed]:
+def _placed(number: int, offset: int, records: Iterable[tap_pb2.TapRecord]) -> Iterator[_Placed]:
     latest = 0
     for record in records:
         if record.HasField("run_started"):

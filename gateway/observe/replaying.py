@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from functools import partial
+from collections import Counter
 
 from gateway.config.types import Config
 from gateway.model.scheduler import SchedulerModel
@@ -24,7 +24,6 @@ from gateway.observe.translate import Translator
 
 #: Of the time that stopping may take, the part that answers under way get.
 _GRACE = 0.2
-_SOURCE = "tap-0"
 
 logger = logging.getLogger(__name__)
 
@@ -36,15 +35,21 @@ async def run(config: Config, replay: Replay, stop: asyncio.Event) -> None:
         StartError: the introspection service cannot listen where it should.
     """
     model = SchedulerModel(model_settings(config))
-    translator = Translator(config)
+    translators = {source: Translator(config) for source in replay.sources}
 
     def link_states() -> dict[str, LinkState]:
-        return {_SOURCE: LinkState(0.0, is_fresh=True, problem=None, run=translator.run, replay=replay.describe())}
+        return {
+            source: LinkState(0.0, is_fresh=True, problem=None, run=translator.run, replay=replay.describe())
+            for source, translator in translators.items()
+        }
+
+    def foreign() -> Counter[str]:
+        return sum((translator.foreign for translator in translators.values()), Counter())
 
     statistics = Statistics(model)
-    overview = Overview(config, model, statistics, link_states, lambda: translator.foreign)
+    overview = Overview(config, model, statistics, link_states, foreign)
     feed = Feed(PublishedState(model, overview, History(uuid.uuid4().hex)))
-    observer = Observer(model, statistics, {_SOURCE: translator}, feed)
+    observer = Observer(model, statistics, translators, feed, translators.keys())
     service = IntrospectionService(Answers(model, feed), feed)
     server = listening.create_server()
     await service.register(server)
@@ -55,7 +60,7 @@ async def run(config: Config, replay: Replay, stop: asyncio.Event) -> None:
     try:
         async with asyncio.TaskGroup() as tasks:
             running = [
-                tasks.create_task(replay.play(partial(observer.receive, _SOURCE)), name="replay"),
+                tasks.create_task(replay.play(observer.receive, observer.settle), name="replay"),
                 tasks.create_task(feed.run(), name="watch feed"),
             ]
             await stop.wait()

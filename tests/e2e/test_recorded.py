@@ -18,7 +18,7 @@ import pytest
 from gateway.pb import introspection_pb2 as pb
 from gateway.pb.introspection_pb2_grpc import IntrospectionStub
 from gateway.simulation import Job, Simulation, WorkerSpec
-from tests.command import PATIENCE_S, command, finished, free_ports
+from tests.command import PATIENCE_S, Settings, command, finished, free_ports
 from tests.observe.recording.played import written
 from tests.observe.records import ScriptedTap
 from tests.tap.running import until
@@ -218,6 +218,14 @@ async def test_a_recording_that_cannot_be_made_is_told_at_the_start_and_nothing_
     assert _names(tmp_path) == ["notes", "older.3"]
 
 
+async def test_the_files_of_further_tap_processes_are_looked_at_too(tmp_path: Path) -> None:
+    _write(tmp_path / "file.tap-1", b"mine")
+    settings = Settings(tmp_path, tap={"processes": 2})
+    code, _, err = await finished("run", "--config", str(settings.file), "--record", str(tmp_path / "file"))
+    assert (code, "tap-1 is something else" in err) == (1, True)
+    assert not _names(settings.state_dir)
+
+
 async def test_a_tap_that_is_started_again_does_not_fail_by_a_disk_that_is_away(tmp_path: Path) -> None:
     config = tmp_path / "gateway.json"
     (port,) = free_ports(1)
@@ -235,7 +243,7 @@ async def test_a_tap_that_is_started_again_does_not_fail_by_a_disk_that_is_away(
 
 
 def _names(folder: Path) -> list[str]:
-    return sorted(each.name for each in folder.iterdir())
+    return sorted(each.name for each in folder.iterdir()) if folder.exists() else []
 
 
 def _configuration(state: Path, port: int, stop_timeout_s: float = PATIENCE_S) -> dict[str, object]:

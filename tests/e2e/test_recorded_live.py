@@ -13,7 +13,7 @@ import uvloop
 
 from gateway.cli.recording import RecordTo, recording
 from gateway.observe import replaying
-from gateway.observe.recording.files import RecordingFiles
+from gateway.observe.recording.files import recordings as recordings_of
 from gateway.observe.recording.replay import Replay
 from gateway.pb import introspection_pb2 as pb
 from gateway.pb import tap_pb2
@@ -68,14 +68,16 @@ class _Stepped(Replay):
     """Plays record by record; after each one it is looked at what is answered."""
 
     def __init__(self, file: Path, look: Callable[[], Awaitable[None]]) -> None:
-        super().__init__(RecordingFiles(file, "--replay"), 0.0)
+        super().__init__(recordings_of(file, "--replay"), 0.0)
         self._look = look
         self.done = asyncio.Event()
 
-    async def play(self, receive: Callable[[list[tap_pb2.TapRecord]], None]) -> None:
-        for record in self.files.records():
-            receive([record])
+    async def play(self, receive: Callable[[str, list[tap_pb2.TapRecord]], None], settle: Callable[[], None]) -> None:
+        (files,) = self.recordings
+        for record in files.records():
+            receive("tap-0", [record])
             await self._look()
+        settle()
         self.done.set()
 
 

@@ -261,6 +261,13 @@ def test_a_process_that_is_away_degrades_and_only_all_of_them_make_it_unhealthy(
     assert assess(config(), together(_two()), WELL) == pb.Health(status=pb.Health.HEALTHY)
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_replay_is_said_to_be_one_however_many_taps_were_recorded(count: int) -> None:
+    links = {f"tap-{number}": replace(fresh(), replay="This is a replay.") for number in range(count)}
+    health = assess(config(), together(links), WELL)
+    assert (health.status, list(health.notes)) == (pb.Health.HEALTHY, ["This is a replay."])
+
+
 def test_what_of_a_checkpoint_no_process_has_confirmed_is_said() -> None:
     link = together(_two(is_fresh=False, problem="down"))
     health = assess(config(), link, WELL, CheckpointState(shown_from=EPOCH))

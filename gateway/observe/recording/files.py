@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
@@ -42,6 +42,21 @@ def parts(file: Path) -> list[Path]:
     """All that are there, oldest first."""
     older = [file.with_name(f"{file.name}.{number}") for number in range(PARTS_MAX, 0, -1)]
     return [each for each in (*older, file) if each.exists()]
+
+
+def recordings(file: Path, setting: str) -> list[RecordingFiles]:
+    """A recording, and those of further tap processes beside it, FILE.tap-1, FILE.tap-2, …, each with all its parts.
+
+    Raises:
+        StartError: One cannot be read, or is no recording.
+    """
+    found = [RecordingFiles(file, setting)]
+    for number in count(1):
+        beside = file.with_name(f"{file.name}.tap-{number}")
+        if not parts(beside):
+            break
+        found.append(RecordingFiles(beside, setting))
+    return found
 
 
 class RecordingFiles:

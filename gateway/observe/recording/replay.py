@@ -1,12 +1,15 @@
-"""Replay: a recording's records come in, batches in the pace of their times go out, as a record link would bring them."""
+"""Replay: a recording's records come in, batches in the pace of their times go out, as the record links would bring them."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import chain
+from pathlib import Path
 
+from gateway.observe import merge
 from gateway.observe.recording.files import RecordingFiles
 from gateway.pb import tap_pb2
 
@@ -24,37 +27,60 @@ logger = logging.getLogger(__name__)
 class Replay:
     """Plays a recording once."""
 
-    def __init__(self, files: RecordingFiles, speed: float, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """`speed`: times that of the recording; 0: as fast as it goes."""
-        self.files = files
+    def __init__(self, recordings: Sequence[RecordingFiles], speed: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """What to play.
+
+        Args:
+            recordings: of the processes of one tap, by their numbers; one at least.
+            speed: times that of the recording; 0: as fast as it goes.
+            clock: seconds.
+        """
+        self.recordings = recordings
+        #: The tap processes, by the names of their record links.
+        self.sources = [f"tap-{number}" for number in range(len(recordings))]
         self.is_over = False
         self._speed = speed
         self._clock = clock
 
     def describe(self) -> str:
         """For health."""
-        what = f"a replay of {self.files.files[-1]}"
+        what = f"a replay of {self._file}"
         return f"This is {what}, which is over: time stands still." if self.is_over else f"This is {what}, which goes on."
 
-    async def play(self, receive: Callable[[list[tap_pb2.TapRecord]], None]) -> None:
-        """Hands all records on, each not before its time has come."""
-        batch: list[tap_pb2.TapRecord] = []
+    async def play(self, receive: Callable[[str, list[tap_pb2.TapRecord]], None], settle: Callable[[], None]) -> None:
+        """Hands all records on, with their source, each not before its time has come.
+
+        Args:
+            receive: takes them.
+            settle: is called after the last.
+        """
+        batch: list[tuple[int, tap_pb2.TapRecord]] = []
         pace = _Pace(self._speed, self._clock)
-        for record in self.files.records():
-            wait_s = pace.wait_s(record)
+        for placed in merge.in_order([(0, files.records()) for files in self.recordings]):
+            wait_s = pace.wait_s(placed[1])
             if batch and (wait_s > _GRAIN_S or len(batch) >= _BATCH):
-                receive(batch)
+                self._hand_on(batch, receive)
                 batch = []
                 await asyncio.sleep(0)
             if wait_s > _GRAIN_S:
                 await asyncio.sleep(wait_s)
-            batch.append(record)
-        if batch:
-            receive(batch)
+            batch.append(placed)
+        self._hand_on(batch, receive)
+        settle()
         self.is_over = True
-        for damage in self.files.damage:
+        for damage in chain.from_iterable(files.damage for files in self.recordings):
             logger.warning("%s", damage)
-        logger.info("the replay of %s is over; its last state is shown until this process is stopped", self.files.files[-1])
+        logger.info("the replay of %s is over; its last state is shown until this process is stopped", self._file)
+
+    def _hand_on(self, batch: list[tuple[int, tap_pb2.TapRecord]], receive: Callable[[str, list[tap_pb2.TapRecord]], None]) -> None:
+        for number, source in enumerate(self.sources):
+            records = [record for which, record in batch if which == number]
+            if records:
+                receive(source, records)
+
+    @property
+    def _file(self) -> Path:
+        return self.recordings[0].files[-1]
 
 
 class _Pace:
