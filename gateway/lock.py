@@ -5,6 +5,7 @@ The kernel lets go when a process dies, however it dies, so a lock is never stal
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
@@ -30,7 +31,7 @@ def exclusive_lock(path: Path, setting: str, within_s: float = 0.0) -> Iterator[
         StartError: another process holds it, or the file cannot be had.
     """
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = _open(path)
     except OSError as error:
         raise StartError(f"{setting}: cannot open {path}: {error.strerror}") from error
     try:
@@ -48,6 +49,16 @@ def exclusive_lock(path: Path, setting: str, within_s: float = 0.0) -> Iterator[
         yield
     finally:
         os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+    # A lock that was held before can be held again.
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _lock(descriptor: int, within_s: float) -> None:

@@ -1,3 +1,4 @@
+import errno
 import os
 import resource
 from pathlib import Path
@@ -38,6 +39,24 @@ def test_a_full_disk_keeps_nobody_from_holding_it(tmp_path: Path) -> None:
             pytest.fail("held twice")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_file_system_that_has_become_read_only_keeps_nobody_from_holding_what_was_held_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lock").write_text("12\n")
+    really_open = os.open
+
+    def read_only(path: Path, flags: int, mode: int = 0o777) -> int:
+        if flags & (os.O_RDWR | os.O_WRONLY | os.O_CREAT):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return really_open(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", read_only)
+    with exclusive_lock(tmp_path / "lock", "a.setting"):
+        with pytest.raises(StartError, match=r"in use by another gateway"), exclusive_lock(tmp_path / "lock", "a.setting"):
+            pytest.fail("held twice")
+        assert (tmp_path / "lock").read_text() == "12\n"
 
 
 def test_a_directory_that_is_not_there_is_told(tmp_path: Path) -> None:

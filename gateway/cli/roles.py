@@ -62,6 +62,9 @@ def run_role(role: str, config: Config, inherited: Mapping[str, int], tap: TapOp
         StartError: something is in the way.
     """
     listeners = {name: _inherit(name, descriptor) for name, descriptor in inherited.items()}
+    # Its supervisor has prepared the directory. If it is read-only since, builds need the tap no less.
+    if role in {"tap", "observe"} and not tap.supervised:
+        prepare_state_dir(config.state_dir)
     with _Alone(role, config, tap.process) as alone:
         #: What there is in state_dir, and is not another process's.
         is_ours = asyncio.Event()
@@ -88,6 +91,7 @@ def run_replay(config: Config, file: Path, speed: float) -> None:
     from gateway.observe.recording.replay import Replay  # noqa: PLC0415
 
     replay = Replay(recordings(file, "--replay"), speed)
+    prepare_state_dir(config.state_dir)
     with _Alone("observe", config, 0) as alone:
         alone.lock(within_s=0)
         run_until_stopped(
@@ -175,8 +179,6 @@ class _Alone:
         self._lock = ExitStack()
 
     def __enter__(self) -> Self:
-        if self._path is not None:
-            prepare_state_dir(self._path.parent)
         return self
 
     def __exit__(self, *_: object) -> None:

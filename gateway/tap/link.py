@@ -228,10 +228,10 @@ class Link:
         Raises:
             StartError: A socket cannot be there.
         """
-        if self._remote is not None:
-            self._remote.start(lambda: _Reader(self))
         bound = _bind(self._path)
         self._server = await asyncio.get_running_loop().create_unix_server(lambda: _Reader(self), sock=bound)
+        if self._remote is not None:
+            self._remote.start(lambda: _Reader(self))
 
     def add(self, reader: _Reader) -> bool:
         """A reader connected; False: there are too many."""

@@ -35,6 +35,8 @@ _log = logging.getLogger(__name__)
 _BACKLOG = 4096
 #: How long open connections, and then readers, get to take what they were told when the tap stops.
 _STOP_S = 0.5
+#: After the record link could not be made.
+_AGAIN_S = 1.0
 
 
 def bind(config: Config, process: int = 0) -> dict[str, socket.socket]:
@@ -154,7 +156,8 @@ async def run(
         upgrade: What there is besides an ordinary life.
 
     Raises:
-        StartError: The record link cannot be made, a certificate not used, or nothing is taken over.
+        StartError: The record link cannot be made (a tap that is supervised tries again and again), a certificate not used, or
+            nothing is taken over.
     """
     hello = Hello(PROTOCOL, __version__, layout(), upgrade.supervised, taps_of(config))
     tls = certificates(config.taps)
@@ -162,12 +165,21 @@ async def run(
     running = _assemble(config, process, hello, listeners or (taken.listeners if taken else {}), tls, taken)
     taps, link, intake = running.taps, running.link, running.intake
     giver = Giver(config.handover_sockets[process], running, upgrade.leave)
-    keeping = asyncio.create_task(keep_current(list(tls.values())), name="certificates")
+    keeping = [asyncio.create_task(keep_current(list(tls.values())), name="certificates")]
     try:
         if taken is None:
-            await link.start()
+            try:
+                await link.start()
+            except StartError as error:
+                if not upgrade.supervised:
+                    raise
+                keeping.append(_try_again(link, error))
         else:
             await _go_on(taken, running)
+            try:
+                await link.start()
+            except StartError as error:
+                keeping.append(_try_again(link, error))
         for each in taps.values():
             each.start()
         giver.start()
@@ -180,7 +192,8 @@ async def run(
     finally:
         await giver.stop()
         intake.delays.stop()
-        keeping.cancel()
+        for task in keeping:
+            task.cancel()
         await asyncio.gather(*(each.stop(_STOP_S) for each in taps.values()))
         intake.drain(_STOP_S)
         await link.stop(_STOP_S)
@@ -228,11 +241,21 @@ async def _go_on(taken: Taken, running: Running) -> None:
         for tap in running.taps.values():
             await tap.adopted()
     taken.say()
-    try:
-        await running.link.start()
-    except StartError as error:
-        # There is no way back, and forwarding needs no readers.
-        _log.error("nobody can read the records: %s", error)
+
+
+def _try_again(link: Link, error: StartError) -> asyncio.Task[None]:
+    """Until the link can be there. Builds need what the tap forwards, and forwarding needs no readers."""
+    _log.error("%s; nobody reads the records until it can be, builds go on", error)
+
+    async def start() -> None:
+        while True:
+            await asyncio.sleep(_AGAIN_S)
+            with contextlib.suppress(StartError):
+                await link.start()
+                _log.info("the record link is there")
+                return
+
+    return asyncio.create_task(start(), name="record link")
 
 
 async def _tick(journal: Journal, link: Link, intake: Intake, stop: asyncio.Event) -> None:

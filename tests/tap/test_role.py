@@ -21,7 +21,7 @@ from gateway.tap import role
 from tests.certificates import Authority
 from tests.tap.frames import CONNECT_WORKER, EXECUTE
 from tests.tap.reading import kinds
-from tests.tap.running import RunningTap, configuration, free_port, link_reader, listening, running, spliced
+from tests.tap.running import RunningTap, configuration, free_port, link_reader, listening, running, spliced, until
 
 _READ = "/google.bytestream.ByteStream/Read"
 _OPTIONS = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
@@ -242,6 +242,35 @@ async def test_a_record_link_that_cannot_be_made_ends_the_role(tmp_path: Path) -
     config.record_sockets[0].mkdir()
     with pytest.raises(StartError, match="state_dir"):
         await role.run(config, role.bind(config), asyncio.Event())
+
+
+async def test_a_supervised_tap_forwards_without_its_record_link_until_that_can_be_made(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    accepted = asyncio.Event()
+
+    def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.set()
+        writer.close()
+
+    upstream = await asyncio.start_server(accept, "127.0.0.1", 0)
+    config = configuration(tmp_path, upstream.sockets[0].getsockname()[1])
+    config.record_sockets[0].mkdir()
+    listeners = role.bind(config)
+    port = listeners["execution"].getsockname()[1]
+    stop = asyncio.Event()
+    async with upstream, asyncio.TaskGroup() as group, asyncio.timeout(30):
+        group.create_task(role.run(config, listeners, stop, upgrade=role.Upgrade(supervised=True)), name="tap")
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        await accepted.wait()
+        assert await reader.read() == b""
+        writer.close()
+        config.record_sockets[0].rmdir()
+        await until(config.record_sockets[0].exists)
+        async with link_reader(config.record_sockets[0]) as records:
+            await records.until_kind("connection_closed")
+        stop.set()
+    assert "nobody reads the records until it can be, builds go on" in caplog.text
 
 
 async def test_a_tap_that_has_its_listeners_goes_on_where_its_records_cannot_be_published(
