@@ -62,9 +62,8 @@ def run_role(role: str, config: Config, inherited: Mapping[str, int], tap: TapOp
         StartError: something is in the way.
     """
     listeners = {name: _inherit(name, descriptor) for name, descriptor in inherited.items()}
-    # Its supervisor has prepared the directory. If it is read-only since, builds need the tap no less.
-    if role in {"tap", "observe"} and not tap.supervised:
-        prepare_state_dir(config.state_dir)
+    if role != "serve":
+        _prepare(config, tap)
     with _Alone(role, config, tap.process) as alone:
         #: What there is in state_dir, and is not another process's.
         is_ours = asyncio.Event()
@@ -99,6 +98,16 @@ def run_replay(config: Config, file: Path, speed: float) -> None:
             stop_timeout_s=config.stop_timeout_s,
             loop_factory=uvloop.new_event_loop,
         )
+
+
+def _prepare(config: Config, tap: TapOptions) -> None:
+    try:
+        prepare_state_dir(config.state_dir)
+    except StartError as error:
+        # It was well when the supervisor started. If it is read-only since, builds need the tap no less.
+        if not tap.supervised:
+            raise
+        logger.error("%s", error)  # noqa: TRY400 - it is a sentence
 
 
 _Work = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
