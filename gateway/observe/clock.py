@@ -23,19 +23,24 @@ class MachineClock:
         #: Nanoseconds between CLOCK_MONOTONIC and Unix time, as that run read it.
         self._offset = 0
 
-    def agree(self, source: str, records: Sequence[tap_pb2.TapRecord]) -> None:
-        """Changes RunStarted in records of a source, and what was taken from those before."""
-        if len(self._translators) < 2 or source not in self._translators:
+    def agree(self, batches: Mapping[str, Sequence[tap_pb2.TapRecord]]) -> None:
+        """Changes RunStarted in what comes next of each source, and what was taken from those before."""
+        if len(self._translators) < 2:
             return
-        for record in records:
-            if record.HasField("run_started"):
-                self._agree(record.run_started)
-
-    def _agree(self, started: tap_pb2.RunStarted) -> None:
-        if started.monotonic_ns > self._began:
-            self._began = started.monotonic_ns
-            self._offset = started.unix_ns - started.monotonic_ns
-            for translator in self._translators.values():
-                if translator.run is not None:
-                    translator.run.offset = self._offset
-        started.unix_ns = max(started.monotonic_ns + self._offset, 0)
+        begun = [
+            record.run_started
+            for source, records in batches.items()
+            if source in self._translators
+            for record in records
+            if record.HasField("run_started")
+        ]
+        for started in begun:
+            if started.monotonic_ns > self._began:
+                self._began = started.monotonic_ns
+                self._offset = started.unix_ns - started.monotonic_ns
+                for translator in self._translators.values():
+                    if translator.run is not None:
+                        translator.run.offset = self._offset
+        # All of them only now: the latest may be the last.
+        for started in begun:
+            started.unix_ns = max(started.monotonic_ns + self._offset, 0)

@@ -57,11 +57,14 @@ class RecordLink:
         position: Callable[[], Position],
         receive: Callable[[list[tap_pb2.TapRecord]], None],
         *,
+        processed: Callable[[], Position] | None = None,
         clock: Callable[[], float] = time.monotonic,
         unix_ns: Callable[[], int] = time.time_ns,
     ) -> None:
+        """`position`: after all that was received, asked at a connect. `processed`: what the tap is told of it; None: the same."""
         self._dial = dial
         self._position = position
+        self._processed = processed or position
         self._receive = receive
         self._clock = clock
         self._unix_ns = unix_ns
@@ -118,6 +121,7 @@ class RecordLink:
     async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """To the end; whether there was any record."""
         has_said_something = False
+        run = ""
         #: Nanoseconds between the tap's monotonic clock and Unix time.
         offset = 0
         splitter = Splitter(_RECORD_BYTES)
@@ -136,6 +140,7 @@ class RecordLink:
             has_said_something = True
             for record in records:
                 if record.HasField("run_started"):
+                    run = record.run_started.run
                     offset = record.run_started.unix_ns - record.run_started.monotonic_ns
                 elif record.HasField("tick"):
                     self._last_tick = self._clock()
@@ -145,8 +150,10 @@ class RecordLink:
             self._receive(records)
             if self._clock() - acknowledged_at >= _ACKNOWLEDGE_S:
                 acknowledged_at = self._clock()
-                acknowledgement = tap_pb2.Acknowledgement(sequence=max(self._position().next_sequence - 1, 0))
-                writer.write(delimited(acknowledgement.SerializeToString()))
+                processed = self._processed()
+                if processed.run == run:
+                    acknowledgement = tap_pb2.Acknowledgement(sequence=max(processed.next_sequence - 1, 0))
+                    writer.write(delimited(acknowledgement.SerializeToString()))
             # A backlog is read without ever waiting for the socket: others get their turn.
             await asyncio.sleep(0)
         return has_said_something

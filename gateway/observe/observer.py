@@ -84,6 +84,10 @@ class Observer:
     def position(self, source: str) -> Position:
         """Where a link goes on, after everything that it has brought."""
         self.settle()
+        return self.processed(source)
+
+    def processed(self, source: str) -> Position:
+        """As `position`, after what is in the model: what waits to be put in order goes on waiting."""
         translator = self._translators[source]
         run = translator.run
         return Position(run.id if run else "", translator.next_sequence)
@@ -91,7 +95,6 @@ class Observer:
     def receive(self, source: str, records: Sequence[tap_pb2.TapRecord]) -> None:
         """A batch of a link. With one source it is in the model at once, with several after `merge.WINDOW_S`."""
         self._heard.add(source)
-        self._clock.agree(source, records)
         if len(self._translators) == 1:
             self._fold((self._translators[source], record) for record in records)
             return
@@ -110,6 +113,7 @@ class Observer:
         if not self._waiting:
             return
         waiting, self._waiting, self._waiting_count = self._waiting, {}, 0
+        self._clock.agree(waiting)
         translators = [self._translators[source] for source in waiting]
         batches = [
             (translator.run.offset if translator.run is not None else 0, records)

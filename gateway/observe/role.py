@@ -78,7 +78,10 @@ async def _go_on(config: Config, beginning: Beginning, dialled: Mapping[str, Dia
     observer = Observer(model, statistics, translators, feed, local)
     writer = CheckpointWriter(config, beginning.state, lambda: observer.batches)
     links = {
-        name: RecordLink(dial, partial(observer.position, name), partial(observer.receive, name)) for name, dial in dialled.items()
+        name: RecordLink(
+            dial, partial(observer.position, name), partial(observer.receive, name), processed=partial(observer.processed, name)
+        )
+        for name, dial in dialled.items()
     }
     if config.cas is not None:
         observer.actions = ActionReader(config.cas, observer.action_found)

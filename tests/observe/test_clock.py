@@ -19,7 +19,7 @@ class _Taps:
         self.clock = MachineClock(self.translators, local)
 
     def say(self, source: str, record: tap_pb2.TapRecord) -> None:
-        self.clock.agree(source, [record])
+        self.clock.agree({source: [record]})
         self.translators[source].translate(record)
 
     def offsets(self) -> list[int]:
@@ -34,6 +34,15 @@ def test_what_the_latest_run_has_read_holds_for_all_of_this_machine_whoever_is_h
         for source in order:
             taps.say(source, started[source])
         assert taps.offsets() == [EPOCH + 3595 * SECOND, EPOCH + 3595 * SECOND, EPOCH - 9 * SECOND]
+
+
+def test_runs_that_are_heard_of_in_one_moment_have_one_clock_too() -> None:
+    taps = _Taps("tap-0", "tap-1")
+    batches = {"tap-0": [_started("a", 5 * SECOND, EPOCH)], "tap-1": [_started("b", 7 * SECOND, EPOCH + 3602 * SECOND)]}
+    taps.clock.agree(batches)
+    for source, records in batches.items():
+        taps.translators[source].translate(records[0])
+    assert taps.offsets() == [EPOCH + 3595 * SECOND] * 2
 
 
 def test_a_run_that_is_told_again_to_a_reader_that_comes_back_changes_nothing() -> None:

@@ -192,7 +192,7 @@ async def test_bytes_without_framing_end_the_connection_and_not_the_reader(tap: 
         assert "broke" in (reader.link.problem or "")
 
 
-async def test_the_tap_is_told_how_far_its_records_are_processed(tap: TapSocket) -> None:
+async def test_the_tap_is_told_how_far_its_records_are_processed_but_not_how_far_those_of_another_run(tap: TapSocket) -> None:
     tap.hangs_up = False
     script = ScriptedTap()
     script.tick()
@@ -203,7 +203,15 @@ async def test_the_tap_is_told_how_far_its_records_are_processed(tap: TapSocket)
         reader.step = 1.5
         await tap.say(encoded(script.tick()))
         await reader.until(lambda: tap.acknowledged != [])
-    assert tap.acknowledged == [3]
+        # What is processed is still of a run before.
+        reader.position = Position("run-0", 1000)
+        for count in range(3, 6):
+            await tap.say(encoded(script.tick()))
+            await reader.until(lambda count=count: len(reader.records) == count + 1)  # type: ignore[misc]  # bound now
+        reader.position = Position("run-1", 8)
+        await tap.say(encoded(script.tick()))
+        await reader.until(lambda: tap.acknowledged[-1] != 3)
+    assert tap.acknowledged == [3, 7]
 
 
 @pytest.mark.parametrize("off_s", [5.0, -5.0])

@@ -15,10 +15,13 @@ from gateway.observe.links import LinkState
 from gateway.observe.observer import Observer, model_settings
 from gateway.observe.statistics import Statistics
 from gateway.observe.translate import Translator
+from gateway.pb import introspection_pb2 as pb
+from gateway.pb import remote_execution_pb2 as reapi
 from gateway.pb import tap_pb2
 from gateway.pb import worker_api_pb2 as api
 from tests.observe.records import (
     CONNECT,
+    SECOND,
     WORKER_API,
     ScriptedTap,
     config,
@@ -76,6 +79,26 @@ async def test_of_several_taps_records_wait_a_moment_and_of_one_none_do() -> Non
     assert not taps.observer.has_heard_all
 
 
+async def test_telling_a_tap_how_far_it_is_processed_hurries_nothing() -> None:
+    taps = _Taps()
+    script = taps.scripts["tap-0"]
+    taps.play()
+    script.tick()
+    taps.observer.receive("tap-0", script.records)
+    assert taps.observer.processed("tap-0").next_sequence == 2
+    assert taps.observer.position("tap-0").next_sequence == 3
+
+
+async def test_taps_of_one_machine_that_are_heard_of_in_one_moment_have_one_clock() -> None:
+    taps = _Taps()
+    later = taps.scripts["tap-1"].records[0].run_started
+    later.monotonic_ns += SECOND
+    later.unix_ns += 3601 * SECOND
+    offset = later.unix_ns - later.monotonic_ns
+    taps.play()
+    assert [translator.run.offset for translator in taps.translators.values() if translator.run is not None] == [offset] * 2
+
+
 async def test_a_backlog_is_folded_in_as_it_comes() -> None:
     taps = _Taps()
     script = taps.scripts["tap-0"]
@@ -109,11 +132,15 @@ async def test_a_worker_of_an_old_release_is_one_whichever_taps_its_calls_come_b
     call_tap.up(other, 1, api.KeepAliveRequest(worker_id="w-1"))
     call_tap.close_call(other, 1)
     call_tap.call(other, 3, WORKER_API + "ExecutionResponse")
-    call_tap.up(other, 3, api.LegacyExecuteResult(worker_id="w-1", operation_id="o-1"))
+    response = reapi.ExecuteResponse(result=reapi.ActionResult(exit_code=3))
+    call_tap.up(other, 3, api.LegacyExecuteResult(worker_id="w-1", operation_id="o-1", execute_response=response))
     taps.play()
-    assert taps.model.anomaly_counts.total() <= 1  # a result without anything in it is not read
+    assert taps.model.anomaly_counts.total() == 0
     assert worker.last_update_at is not None
     assert worker.last_update_at > stream_tap.unix_ns
+    (done,) = [shape.operation_full(taps.model, each) for each in taps.model.operations.values()]
+    assert (done.stage, done.worker_id, done.detail.exit_code) == (pb.STAGE_COMPLETED, "w-1", 3)
+    assert not worker.running
 
     call_tap.add(
         connection=other,
