@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from gateway.config.types import Carries, Config, Tap
 from gateway.observe.links import LinkState
 from gateway.observe.processes import HELD_UP_NS, describe_blinded, describe_process
-from gateway.observe.taps import ListenerState, TapRun
+from gateway.observe.taps import ListenerState
 from gateway.observe.timestamps import timestamp
 from gateway.pb import introspection_pb2 as pb
 
@@ -69,7 +69,7 @@ def describe_taps(config: Config, link: LinkState) -> list[pb.Tap]:
             pb.Tap(name=tap.name, listen=str(tap.listen), upstream=str(tap.upstream), carries=_words(tap.carries))
             for tap in config.taps
         ]
-    return [_describe(listener, run, attached=link.is_whole) for listener in run.listeners.values()]
+    return [_describe(listener, link) for listener in run.listeners.values()]
 
 
 def describe_processes(links: Mapping[str, LinkState]) -> list[pb.TapProcess]:
@@ -79,15 +79,16 @@ def describe_processes(links: Mapping[str, LinkState]) -> list[pb.TapProcess]:
     ]
 
 
-def _describe(listener: ListenerState, run: TapRun, *, attached: bool) -> pb.Tap:
+def _describe(listener: ListenerState, link: LinkState) -> pb.Tap:
     totals = listener.totals
+    ticked_at = link.ticked_at(listener.name)
     return pb.Tap(
         name=listener.name,
         listen=listener.listen,
         upstream=listener.upstream,
         carries=listener.carries,
-        attached=attached,
-        last_tick=timestamp(run.last_tick_at) if run.last_tick_at is not None else None,
+        attached=link.is_attached(listener.name),
+        last_tick=timestamp(ticked_at) if ticked_at is not None else None,
         connections=totals.connections if totals else 0,
         open_connections=totals.open_connections if totals else 0,
         blind_connections=len(listener.blind),

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from gateway.observe.taps import ListenerState, TapRun
 from gateway.pb import tap_pb2
 
 #: A clock that is off by more than this makes times that people notice.
 ASTRAY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TapProcesses:
+    """Those that have one tap."""
+
+    #: All of them; not while there is one whose taps are not known.
+    are_attached: bool
+    #: The oldest of their last Ticks; None: one never ticked.
+    ticked_at: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +42,18 @@ class LinkState:
     detached: tuple[tuple[str, str], ...] = ()
     #: Of all: those whose clock is off: name and `behind_s`.
     astray: tuple[tuple[str, float], ...] = ()
+    #: Of several: for each tap, the processes that it has.
+    taps: Mapping[str, TapProcesses] = field(default_factory=dict)
 
-    @property
-    def is_whole(self) -> bool:
-        """Nothing of it is away."""
-        return self.is_fresh and not self.detached
+    def is_attached(self, tap: str) -> bool:
+        """Every process that has this tap is attached."""
+        return self.is_fresh and (tap not in self.taps or self.taps[tap].are_attached)
+
+    def ticked_at(self, tap: str) -> int | None:
+        """When the process of this tap that is furthest behind last ticked; None: one never did."""
+        if tap in self.taps:
+            return self.taps[tap].ticked_at
+        return self.run.last_tick_at if self.run is not None else None
 
     @property
     def why(self) -> str:
@@ -62,29 +79,48 @@ def together(links: Mapping[str, LinkState]) -> LinkState:
         silence_s=min(silences, default=None),
         is_fresh=bool(fresh),
         problem=None if fresh else worst.problem,
-        run=_one_run([state.run for state in states if state.run is not None]),
+        run=_one_run(_runs(states), _runs(fresh)),
         replay=states[0].replay,
         detached=detached,
         astray=astray,
+        taps=_by_tap(states),
     )
 
 
-def _one_run(runs: Sequence[TapRun]) -> TapRun | None:
+def _runs(states: Sequence[LinkState]) -> list[TapRun]:
+    return [state.run for state in states if state.run is not None]
+
+
+def _by_tap(states: Sequence[LinkState]) -> dict[str, TapProcesses]:
+    known = [(state, state.run) for state in states if state.run is not None]
+    all_known = len(known) == len(states)
+    found: dict[str, TapProcesses] = {}
+    for name in dict.fromkeys(name for _, run in known for name in run.listeners):
+        having = [(state, run) for state, run in known if name in run.listeners]
+        ticks = [run.last_tick_at for _, run in having]
+        found[name] = TapProcesses(all_known and all(state.is_fresh for state, _ in having), _oldest(ticks))
+    return found
+
+
+def _oldest(ticks: Sequence[int | None]) -> int | None:
+    return None if None in ticks else min(at for at in ticks if at is not None)
+
+
+def _one_run(runs: Sequence[TapRun], attached: Sequence[TapRun]) -> TapRun | None:
     if not runs:
         return None
     by_name: dict[str, list[ListenerState]] = {}
     for run in runs:
         for name, listener in run.listeners.items():
             by_name.setdefault(name, []).append(listener)
-    ticks = [run.last_tick_at for run in runs]
     return TapRun(
         id="",
         offset=0,
         listeners={name: _one_listener(listeners) for name, listeners in by_name.items()},
-        last_tick_at=None if None in ticks else min(at for at in ticks if at is not None),
-        # The one that has most to say of how late it was.
+        last_tick_at=_oldest([run.last_tick_at for run in runs]),
+        # The one that has most to say of how late it was, of those that still say it.
         last_tick=max(
-            (run.last_tick for run in runs if run.last_tick is not None), key=lambda tick: tick.loop_lag_ns, default=None
+            (run.last_tick for run in attached if run.last_tick is not None), key=lambda tick: tick.loop_lag_ns, default=None
         ),
     )
 

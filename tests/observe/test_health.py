@@ -285,6 +285,28 @@ def test_taps_of_several_processes_are_shown_as_one_and_each_process_by_itself()
     assert [(process.name, process.attached) for process in describe_processes(links)] == [("tap-0", True), ("tap-1", False)]
 
 
+def test_what_is_away_of_one_tap_says_nothing_of_another() -> None:
+    here, there = run(), run()
+    del here.listeners["workers"]
+    del there.listeners["execution"]
+    there.last_tick_at = EPOCH - 60 * SECOND
+    links = {"a:1": fresh(here), "b:1": replace(fresh(there), is_fresh=False, problem="down")}
+    shown = [(tap.name, tap.attached, tap.last_tick.seconds) for tap in describe_taps(config(), together(links))]
+    assert shown == [("execution", True, EPOCH // SECOND), ("workers", False, EPOCH // SECOND - 60)]
+    # Of a process that nothing was ever heard of, nobody knows whose taps it has.
+    links["c:1"] = LinkState(None, is_fresh=False, problem="down", run=None)
+    assert not any(tap.attached for tap in describe_taps(config(), together(links)))
+
+
+def test_a_process_that_is_away_holds_nothing_up_any_more() -> None:
+    late = run()
+    late.last_tick = tap_pb2.Tick(loop_lag_ns=900_000_000)
+    reasons = assess(config(), together(_two(run=late)), WELL).reasons
+    assert any("held up for 0.9 s" in reason for reason in reasons)
+    reasons = assess(config(), together(_two(run=late, is_fresh=False, problem="down")), WELL).reasons
+    assert not any("held up" in reason for reason in reasons)
+
+
 def test_the_oldest_tick_of_several_counts_and_a_process_without_one_has_none() -> None:
     older, silent = run(), run()
     older.last_tick_at = EPOCH - SECOND
