@@ -45,9 +45,9 @@ async def _checked(name: str, running: Gateway, player: Player) -> list[str]:
     return found
 
 
-async def _played(name: str, state_dir: Path) -> list[str]:
+async def _played(name: str, state_dir: Path, processes: int) -> list[str]:
     upstreams = {"execution": Upstream(), "workers": Upstream()}
-    async with gateway(name, state_dir, upstreams) as running:
+    async with gateway(name, state_dir, upstreams, processes=processes) as running:
         player = Player(recordings.load(name), running.taps, upstreams)
         async with asyncio.TaskGroup() as tasks:
             checked = tasks.create_task(_checked(name, running, player), name=f"checks {name}")
@@ -58,7 +58,8 @@ async def _played(name: str, state_dir: Path) -> list[str]:
         return [*checked.result(), *player.problems, *anomalies, *blind]
 
 
-def test_all_recordings_played_from_both_ends_agree_with_the_scheduler(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.long)])
+def test_all_recordings_played_from_both_ends_agree_with_the_scheduler(processes: int, tmp_path: Path) -> None:
     """All at once, since a recording takes its own time: what differs is listed for all of them."""
 
     async def play_all() -> list[str]:
@@ -66,7 +67,7 @@ def test_all_recordings_played_from_both_ends_agree_with_the_scheduler(tmp_path:
             played = []
             for name in recordings.ALL:
                 (tmp_path / name).mkdir(mode=0o700)
-                played.append(tasks.create_task(_played(name, tmp_path / name), name=name))
+                played.append(tasks.create_task(_played(name, tmp_path / name, processes), name=name))
         return [line for task in played for line in task.result()]
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
