@@ -1251,7 +1251,7 @@ class TapProcess(_message.Message):
     """Times that a reader of its records had lost its place."""
     readers: _builtins.int
     behind_bytes: _builtins.int
-    """Of its records, what the reader furthest behind has not been sent."""
+    """Of its records, what the reader furthest behind has not been sent or, if it says how far it is, has not processed."""
     @_builtins.property
     def forwarding_delay(self) -> Global___Histogram:
         """How long bytes waited in it before they went on. Absent: not measured."""

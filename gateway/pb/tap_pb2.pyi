@@ -67,7 +67,9 @@ class Acknowledgement(_message.Message):
 
     SEQUENCE_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """Up to here the reader will not ask for records of this run again. Never decreases."""
+    """Up to here the reader has processed the records of this run. Never decreases. It may ask for them again nevertheless: one that
+    died goes on from its checkpoint.
+    """
     def __init__(
         self,
         *,
@@ -274,7 +276,7 @@ class Tick(_message.Message):
     readers: _builtins.int
     """Readers of the record link that are connected."""
     behind_bytes: _builtins.int
-    """Bytes of the ring that the reader furthest behind has not been written."""
+    """Bytes of the ring that the reader furthest behind has not been written or, if it acknowledges, has not acknowledged."""
     loop_lag_ns: _builtins.int
     """How late the tap's event loop was with a timer, the longest since the Tick before, to the millisecond."""
     @_builtins.property
