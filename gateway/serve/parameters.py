@@ -13,7 +13,7 @@ from gateway.query.filter import WORKER_STATES, OperationFilter, WorkerFilter
 from gateway.query.order import OPERATION_KEY_LENGTH, WORKER_KEY_LENGTH, OrderKey
 from gateway.query.page import DEFAULT_LIMIT, MAX_LIMIT, BadPageTokenError, decode_token
 from gateway.serve.problems import bad_request, quoted
-from gateway.serve.queries import OperationsQuery, WorkersQuery
+from gateway.serve.queries import OperationsQuery, Wait, WorkersQuery
 from gateway.serve.target import Target
 
 #: The cursor; it comes from the Link header of the page before.
@@ -26,6 +26,11 @@ STAGE_FILTERS = {"queued": "Queued", "executing": "Executing", "completed": "Com
 STATUS_FILTERS = {code.name.lower(): code.value[0] for code in grpc.StatusCode}
 #: Of `view`.
 VIEWS = ("basic", "full")
+#: Of `wait_for`, to the stages that end the wait: what completed has been executing.
+WAIT_FOR = {"executing": frozenset({"Executing", "Completed"}), "completed": frozenset({"Completed"})}
+#: Seconds of a wait, where nothing else is asked for and at most.
+DEFAULT_WAIT_S = 60.0
+MAX_WAIT_S = 300
 #: Rows of a page in full, where nothing else is asked for and at most: each is asked of upstream.
 DEFAULT_FULL_LIMIT = 100
 MAX_FULL_LIMIT = 1_000
@@ -38,6 +43,7 @@ _OPERATIONS = (
     *(f"{PROPERTY}NAME", "limit", PAGE_TOKEN),
 )
 _ENTITY = ("view",)
+_OPERATION = ("view", "wait_for", "timeout")
 #: Seconds; a year.
 _MAX_AGE_S = 31_536_000
 _REMEMBERED = 1_024
@@ -49,12 +55,27 @@ def no_parameters(target: Target) -> None:
 
 
 def is_full(target: Target) -> bool:
-    """Whether an entity is asked for with everything that is known of it.
+    """Whether a worker is asked for with everything that is known of it.
 
     Raises:
         ProblemError: 400.
     """
     return _is_full(_single(target, _ENTITY))
+
+
+def operation_question(target: Target) -> tuple[bool, Wait | None]:
+    """Whether an operation is asked for with everything that is known of it, and what to wait for before.
+
+    Raises:
+        ProblemError: 400.
+    """
+    given = _single(target, _OPERATION)
+    return _is_full(given), _wait(given)
+
+
+def waits(target: Target) -> bool:
+    """Whether the answer may be made to wait."""
+    return any(name == "wait_for" for name, _ in target.parameters)
 
 
 @lru_cache(_REMEMBERED)
@@ -158,12 +179,28 @@ def _status(given: dict[str, str]) -> int | None:
 
 
 def _min_age_s(given: dict[str, str]) -> float | None:
-    text = given.get("min_age_s")
+    return _seconds(given, "min_age_s", _MAX_AGE_S)
+
+
+def _wait(given: dict[str, str]) -> Wait | None:
+    word, timeout_s = given.get("wait_for"), _seconds(given, "timeout", MAX_WAIT_S)
+    if word is None:
+        if timeout_s is not None:
+            raise bad_request("timeout says how long to wait: it goes with wait_for")
+        return None
+    stages = WAIT_FOR.get(word.lower())
+    if stages is None:
+        raise bad_request(f"wait_for is {quoted(word)!r}: it is one of {', '.join(WAIT_FOR)}")
+    return Wait(stages, DEFAULT_WAIT_S if timeout_s is None else timeout_s)
+
+
+def _seconds(given: dict[str, str], name: str, most: int) -> float | None:
+    text = given.get(name)
     if text is None:
         return None
-    if re.fullmatch(r"[0-9]{1,9}(?:[.][0-9]{1,9})?", text) and (age_s := float(text)) <= _MAX_AGE_S:
-        return age_s
-    raise bad_request(f"min_age_s is {quoted(text)!r}: it is a number of seconds from 0 to {_MAX_AGE_S}")
+    if re.fullmatch(r"[0-9]{1,9}(?:[.][0-9]{1,9})?", text) and (seconds := float(text)) <= most:
+        return seconds
+    raise bad_request(f"{name} is {quoted(text)!r}: it is a number of seconds from 0 to {most}")
 
 
 def _limit(given: dict[str, str], default: int, *, full: bool) -> int:

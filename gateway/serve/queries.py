@@ -39,3 +39,11 @@ class OperationsQuery:
             return self
         inserted_by = int((int(now) - self.min_age_s) * _NS_PER_S)
         return replace(self, filter=replace(self.filter, inserted_by=inserted_by), min_age_s=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """For how long an operation is waited for, and until it is in which stages."""
+
+    stages: frozenset[str]
+    timeout_s: float

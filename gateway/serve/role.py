@@ -67,7 +67,8 @@ async def run(
     upstream = Upstream(config)
     steady = now or steady_clock()
     overview = Overview(upstream, now=steady, wall=now or time.time)
-    server = make_server(Routes(upstream, overview, now=steady), config.authentication)
+    routes = Routes(upstream, overview, now=steady)
+    server = make_server(routes, config.authentication)
     runner = web.ServerRunner(server, shutdown_timeout=config.stop_timeout_s * _SHUTDOWN_SHARE)
     await runner.setup()
     async with asyncio.TaskGroup() as tasks:
@@ -78,6 +79,7 @@ async def run(
             logger.info("answering on http://%s", Address(host, port))
             await stop.wait()
         finally:
+            routes.close()
             # Requests under way still see the replica being kept.
             await runner.cleanup()
             following.cancel()

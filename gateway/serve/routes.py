@@ -15,8 +15,9 @@ from gateway.serve.details import Details
 from gateway.serve.lists import Lists
 from gateway.serve.metrics.exposition import Exposition
 from gateway.serve.metrics.latencies import Latencies
+from gateway.serve.ongoing import Ongoing
 from gateway.serve.overview import Overview, nothing_known
-from gateway.serve.parameters import is_full, no_parameters
+from gateway.serve.parameters import is_full, no_parameters, operation_question, waits
 from gateway.serve.problems import ProblemError, not_found, not_ready, quoted
 from gateway.serve.replica import Replica
 from gateway.serve.reply import NOT_MODIFIED, Reply
@@ -24,6 +25,7 @@ from gateway.serve.shape import ProbeJson, to_json
 from gateway.serve.target import parse_target
 from gateway.serve.upstream import Upstream
 from gateway.serve.validators import body_tag, has_already
+from gateway.serve.waiting import WAITED, Waiting
 
 _METHODS = ("GET", "HEAD")
 
@@ -40,6 +42,9 @@ class Routes:
         self._overview = overview
         self._details = Details(upstream)
         self._lists = Lists(upstream, self._details, now)
+        ongoing = Ongoing()
+        self._waiting = Waiting(ongoing)
+        upstream.followers.append(self._waiting)
         #: {path: handler}
         self._at: dict[str, Callable[[Asked], Awaitable[Reply]]] = {
             "/api/v1/workers": self._workers,
@@ -58,10 +63,10 @@ class Routes:
         }
         #: How long answers took.
         self.latencies = Latencies((*self._at, *map(_template, self._below)))
-        self._exposition = Exposition(upstream, overview, self.latencies, now=now)
+        self._exposition = Exposition(upstream, overview, self.latencies, ongoing, now=now)
 
     async def answer(self, request: web.BaseRequest) -> Reply:
-        """The reply to a request; `request["route"]` is then the route's template, if it has one.
+        """The reply to a request; `request["route"]` is then the route's template, if it has one, or WAITED.
 
         Raises:
             ProblemError: 400, 404, 405 or 503.
@@ -77,10 +82,15 @@ class Routes:
         for beginning, below in self._below.items():
             rest = target.path.removeprefix(beginning)
             if rest and rest != target.path:
-                request["route"] = _template(beginning)
+                # A wait is no latency: it has a route that is not counted.
+                request["route"] = WAITED if waits(target) else _template(beginning)
                 _check_method(request.method)
                 return await below(asked, rest)
         raise not_found(f"Path {quoted(target.path)}")
+
+    def close(self) -> None:
+        """The process stops: requests that would go on for long come to an end."""
+        self._waiting.close()
 
     async def _workers(self, asked: Asked) -> Reply:
         return await self._lists.workers(asked, self._replica())
@@ -95,10 +105,16 @@ class Routes:
         return await self._lists.operations(asked, self._replica())
 
     async def _operation(self, asked: Asked, id_: str) -> Reply:
-        full = is_full(asked.target)
+        full, wait = operation_question(asked.target)
         row = self._replica().operation(id_)
+        ended = None
+        if row is not None and wait is not None:
+            row, ended = await self._waiting.until(id_, row, wait)
         found = await self._details.operations([row]) if row is not None and full else [row.json] if row is not None else []
-        return self._entity(asked, found, f"Operation {quoted(id_)}")
+        reply = self._entity(asked, found, f"Operation {quoted(id_)}")
+        if ended is not None:
+            reply.headers[WAITED] = ended
+        return reply
 
     async def _status(self, asked: Asked) -> Reply:
         no_parameters(asked.target)

@@ -180,3 +180,4 @@ HTTP = _histogram(
     "route",
     "code",
 )
+WAITING = _gauge("nativelink_gateway_waiting_requests", "Requests that wait for an operation (wait_for).")

@@ -78,6 +78,7 @@ NAMES = {
     "nativelink_gateway_snapshots": "",
     "nativelink_gateway_watch_interruptions": "",
     "nativelink_gateway_http_request_duration_seconds": "code route",
+    "nativelink_gateway_waiting_requests": "",
 }
 
 
