@@ -12,8 +12,9 @@ import grpc
 from gateway.query.filter import WORKER_STATES, OperationFilter, WorkerFilter
 from gateway.query.order import OPERATION_KEY_LENGTH, WORKER_KEY_LENGTH, OrderKey
 from gateway.query.page import DEFAULT_LIMIT, MAX_LIMIT, BadPageTokenError, decode_token
+from gateway.serve.events.wire import parse_position
 from gateway.serve.problems import bad_request, quoted
-from gateway.serve.queries import OperationsQuery, Wait, WorkersQuery
+from gateway.serve.queries import EventsQuery, OperationsQuery, Wait, WorkersQuery
 from gateway.serve.target import Target
 
 #: The cursor; it comes from the Link header of the page before.
@@ -37,11 +38,18 @@ MAX_FULL_LIMIT = 1_000
 #: What a name of a platform property follows in the name of a parameter.
 PROPERTY = "property."
 
+#: Of `kind`: what events are about.
+KINDS = ("workers", "operations", "scheduler", "health")
+
 _WORKERS = ("view", "state", "id_prefix", f"{PROPERTY}NAME", "limit", PAGE_TOKEN)
 _OPERATIONS = (
     *("view", "stage", "worker_id", "digest", "instance", "invocation_id", "target", "mnemonic", "status", "min_age_s"),
     *(f"{PROPERTY}NAME", "limit", PAGE_TOKEN),
 )
+#: Filters of events by the kind that they are about; those of the lists but for an age, which changes without an event.
+_OF_WORKERS = ("state", "id_prefix")
+_OF_OPERATIONS = ("stage", "worker_id", "digest", "instance", "invocation_id", "target", "mnemonic", "status")
+_EVENTS = ("kind", "since", *_OF_WORKERS, *_OF_OPERATIONS, f"{PROPERTY}NAME")
 _ENTITY = ("view",)
 _OPERATION = ("view", "wait_for", "timeout")
 #: Seconds; a year.
@@ -87,12 +95,7 @@ def workers_query(target: Target) -> WorkersQuery:
     """
     given = _single(target, _WORKERS)
     full = _is_full(given)
-    wanted = WorkerFilter(
-        states=_words(given, "state", {word: word for word in WORKER_STATES}),
-        properties=_properties(given),
-        id_prefix=given.get("id_prefix"),
-    )
-    return WorkersQuery(wanted, _limit(given, MAX_LIMIT, full=full), _after(given, WORKER_KEY_LENGTH), full)
+    return WorkersQuery(_worker_filter(given), _limit(given, MAX_LIMIT, full=full), _after(given, WORKER_KEY_LENGTH), full)
 
 
 @lru_cache(_REMEMBERED)
@@ -104,7 +107,43 @@ def operations_query(target: Target) -> OperationsQuery:
     """
     given = _single(target, _OPERATIONS)
     full = _is_full(given)
-    wanted = OperationFilter(
+    after = _after(given, OPERATION_KEY_LENGTH)
+    limit = _limit(given, DEFAULT_LIMIT, full=full)
+    return OperationsQuery(_operation_filter(given), limit, after, full, _min_age_s(given))
+
+
+@lru_cache(_REMEMBERED)
+def events_query(target: Target) -> EventsQuery:
+    """What GET /api/v1/events is asked for; everything where nothing is said.
+
+    Raises:
+        ProblemError: 400.
+    """
+    given = _single(target, _EVENTS)
+    kinds = _words(given, "kind", {word: word for word in KINDS}) or frozenset(KINDS)
+    for kind, names in (("workers", _OF_WORKERS), ("operations", _OF_OPERATIONS)):
+        useless = [name for name in names if name in given and kind not in kinds]
+        if useless:
+            raise bad_request(f"{useless[0]} is about {kind}, and kind does not name them")
+    return EventsQuery(
+        _worker_filter(given) if "workers" in kinds else None,
+        _operation_filter(given) if "operations" in kinds else None,
+        "scheduler" in kinds,
+        "health" in kinds,
+        _since(given),
+    )
+
+
+def _worker_filter(given: dict[str, str]) -> WorkerFilter:
+    return WorkerFilter(
+        states=_words(given, "state", {word: word for word in WORKER_STATES}),
+        properties=_properties(given),
+        id_prefix=given.get("id_prefix"),
+    )
+
+
+def _operation_filter(given: dict[str, str]) -> OperationFilter:
+    return OperationFilter(
         stages=_words(given, "stage", STAGE_FILTERS),
         worker_id=given.get("worker_id"),
         digest_hash=_digest(given),
@@ -115,8 +154,16 @@ def operations_query(target: Target) -> OperationsQuery:
         properties=_properties(given),
         status_code=_status(given),
     )
-    after = _after(given, OPERATION_KEY_LENGTH)
-    return OperationsQuery(wanted, _limit(given, DEFAULT_LIMIT, full=full), after, full, _min_age_s(given))
+
+
+def _since(given: dict[str, str]) -> tuple[str, int] | None:
+    text = given.get("since")
+    if text is None:
+        return None
+    revision = parse_position(text)
+    if revision is None:
+        raise bad_request(f"since is {quoted(text)!r}: it is the id of an event, EPOCH-NUMBER")
+    return revision
 
 
 def _single(target: Target, known: tuple[str, ...]) -> dict[str, str]:

@@ -42,6 +42,19 @@ class OperationsQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class EventsQuery:
+    """GET /api/v1/events."""
+
+    #: None: no workers; so with `operations`.
+    workers: WorkerFilter | None = field(default_factory=WorkerFilter)
+    operations: OperationFilter | None = field(default_factory=OperationFilter)
+    scheduler: bool = True
+    health: bool = True
+    #: Epoch and number of the revision to go on from; None: from now on.
+    since: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """For how long an operation is waited for, and until it is in which stages."""
 

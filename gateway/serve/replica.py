@@ -51,6 +51,9 @@ class Difference(NamedTuple, Generic[_AnyRow]):
     after: _AnyRow | None
 
 
+AnyDifference = Difference[WorkerRow] | Difference[OperationRow]
+
+
 @dataclass(frozen=True, slots=True)
 class Differences:
     """What changes made of the replica, in the order of what they say: who is gone comes first."""

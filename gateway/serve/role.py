@@ -73,6 +73,7 @@ async def run(
     await runner.setup()
     async with asyncio.TaskGroup() as tasks:
         following = tasks.create_task(upstream.follow(), name="follow upstream")
+        publishing = tasks.create_task(routes.publisher.run(), name="publish events")
         try:
             await web.SockSite(runner, listener, backlog=BACKLOG).start()
             host, port = listener.getsockname()[:2]
@@ -83,6 +84,7 @@ async def run(
             # Requests under way still see the replica being kept.
             await runner.cleanup()
             following.cancel()
+            publishing.cancel()
 
 
 def _listen(family: int, kind: int, protocol: int, address: tuple[Any, ...]) -> socket.socket:

@@ -145,7 +145,7 @@ def test_every_golden_file_is_of_some_route_or_error_and_valid_json() -> None:
         json.loads(golden(name))
 
 
-#: Goldens of the tests below, of test_server.py, test_overview.py and test_waiting.py.
+#: Goldens of the tests below, of test_server.py, test_overview.py, test_waiting.py and events/test_reply.py.
 OTHER_GOLDEN = {
     "error_method",
     "error_not_ready",
@@ -155,6 +155,12 @@ OTHER_GOLDEN = {
     "error_internal",
     "error_went_while_waiting",
     "error_too_many_wait",
+    "error_kind",
+    "error_unknown_parameter_of_events",
+    "error_since",
+    "error_filter_of_other_kind",
+    "error_filter_of_other_kind_workers",
+    "error_too_many_listen",
     "health_unhealthy_nothing_known",
     "health_degraded_away",
     "health_degraded_upstream",

@@ -27,6 +27,11 @@ def tell(scrape: Scrape, upstream: Upstream, health: str, latencies: Latencies, 
     for route, status, counts, sum_s in latencies:
         scrape.distribute(families.HTTP, BOUNDS_S, counts, sum_s, route, status)
     scrape.put(families.WAITING, ongoing.waiting)
+    scrape.put(families.EVENT_CLIENTS, ongoing.clients)
+    scrape.put(families.EVENTS, ongoing.events)
+    for reason, count in ongoing.resets.items():
+        scrape.put(families.EVENT_RESETS, count, reason)
+    scrape.put(families.EVENT_REFUSED, ongoing.refused)
     replica = upstream.replica
     if replica is None:
         return

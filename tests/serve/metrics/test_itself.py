@@ -118,4 +118,9 @@ def test_the_reasons_for_blindness_are_those_of_the_tap() -> None:
 
 def test_requests_that_go_on_for_long_are_told_from_the_start(upstream: Upstream) -> None:
     assert of(told(upstream), "nativelink_gateway_waiting_requests") == {"": 0}
-    assert of(told(upstream, ongoing=Ongoing(waiting=3)), "nativelink_gateway_waiting_requests") == {"": 3}
+    assert of(told(upstream), "nativelink_gateway_event_resets_total") == {"not_continued": 0, "not_in_log": 0, "too_slow": 0}
+    found = told(upstream, ongoing=Ongoing(waiting=3, clients=4, events=5, refused=6))
+    assert of(found, "nativelink_gateway_waiting_requests") == {"": 3}
+    assert of(found, "nativelink_gateway_event_clients") == {"": 4}
+    assert of(found, "nativelink_gateway_events_total") == {"": 5}
+    assert of(found, "nativelink_gateway_event_clients_refused_total") == {"": 6}
