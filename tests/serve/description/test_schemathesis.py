@@ -82,7 +82,7 @@ async def run(client: Client, directory: Path, *arguments: str) -> None:
         *(sys.executable, "-m", "schemathesis.cli", "run", f"http://127.0.0.1:{client.port}{OPENAPI.path}"),
         # A stream without an end; what it can be asked is in test_table.py and tests/serve/events.
         *("--exclude-path", EVENTS.path, "--checks", ",".join(CHECKS), "--warnings", "off", "--request-timeout", "30"),
-        *("--generation-database", "none", "--no-color"),
+        *("--generation-database", "none", "--no-color", "--output-sanitize", "false"),
         *arguments,
         cwd=directory,
         env={**os.environ, "SCHEMATHESIS_HOOKS": str(HOOKS), "PYTHONPATH": str(ROOT)},
