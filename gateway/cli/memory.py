@@ -7,10 +7,11 @@ import gc
 from contextlib import suppress
 from typing import Any
 
-#: Net allocations of containers after which the youngest are looked at: a millisecond. Their default is 700.
-_YOUNG = 10_000
-#: So many of these looks before one at those that outlived one, and so many of those before one at everything.
-_MIDDLE, _ALL = 20, 1_000
+#: Net allocations of containers after which those that came since the last look are looked at: some milliseconds.
+_YOUNG = 2_000
+#: So many of these looks before one at all that outlived one: half a second of an observer with 50,000 operations. Libraries leave
+#: cycles behind, but those are young.
+_MIDDLE, _ALL = 1_000, 100
 
 #: malloc.h of glibc.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
