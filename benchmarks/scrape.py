@@ -32,6 +32,7 @@ from gateway.observe.statistics import Statistics
 from gateway.pb import introspection_pb2 as pb
 from gateway.serve.metrics.exposition import Exposition
 from gateway.serve.metrics.latencies import Latencies
+from gateway.serve.ongoing import Ongoing
 from gateway.serve.overview import Overview
 from gateway.serve.replica import Replica
 from gateway.serve.rows import operation_row, worker_row
@@ -112,7 +113,7 @@ async def _measure(workers: int, operations: int, scrapes: int) -> Cost:
         told = made_by.encode(counted, sees_clients=True, sees_workers=True)
         publish.append((time.process_time_ns() - began) / 1e6)
     upstream = _followed(workers, operations, pb.Statistics.FromString(told))
-    exposed = _Exposition(upstream, Overview(upstream), Latencies(_ROUTES))
+    exposed = _Exposition(upstream, Overview(upstream), Latencies(_ROUTES), Ongoing())
     made = []
     held: list[float] = []
     watching = asyncio.create_task(_watch(held), name="watch")

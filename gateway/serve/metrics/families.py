@@ -180,3 +180,10 @@ HTTP = _histogram(
     "route",
     "code",
 )
+WAITING = _gauge("nativelink_gateway_waiting_requests", "Requests that wait for an operation (wait_for).")
+EVENT_CLIENTS = _gauge("nativelink_gateway_event_clients", "Clients that listen to events.")
+EVENTS = _counter("nativelink_gateway_events_total", "Events that were sent, one for each client that got it.", _SERVE)
+EVENT_RESETS = _counter(
+    "nativelink_gateway_event_resets_total", "Clients of events that had to begin anew, by why.", _SERVE, "reason"
+)
+EVENT_REFUSED = _counter("nativelink_gateway_event_clients_refused_total", "Clients of events that were one too many.", _SERVE)
