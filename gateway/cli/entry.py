@@ -14,6 +14,7 @@ from gateway.cli.arguments import parse
 from gateway.cli.inspection import inspect
 from gateway.cli.process import DEFECT, die_with, raise_descriptor_limit, run_until_stopped
 from gateway.cli.recording import RecordTo
+from gateway.client.arguments import COMMANDS as QUESTIONS
 from gateway.config.load import load_config
 from gateway.config.resolved import to_json
 from gateway.config.types import Config
@@ -36,6 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "inspect":
             inspect(options)
             return 0
+        if options.command in QUESTIONS:
+            from gateway.client.command import ask  # noqa: PLC0415 # rich and http.client, which the other commands do without
+
+            return ask(options)
         return _work(options)
     except GatewayError as error:
         sys.stderr.write(f"{_complaint(error, options)}\n")
