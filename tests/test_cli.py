@@ -67,6 +67,7 @@ def test_the_version_and_every_command_are_told(capsys: pytest.CaptureFixture[st
         ("operations", {"--url", "--json", "--limit", *OF_OPERATIONS}),
         ("operation", {"--url", "--json", "--wait-for", "--timeout"}),
         ("watch", {"--url", "--interval", *OF_OPERATIONS}),
+        ("events", {"--url", "--json", "--kind", "--since", "--state", "--id-prefix", *OF_OPERATIONS} - {"--min-age"}),
     ],
 )
 def test_help_tells_every_option(name: str, options: set[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable, Mapping
 
 from gateway.client.address import DEFAULT_URL, TOKEN_VARIABLE, URL_VARIABLE
 
@@ -16,6 +17,7 @@ COMMANDS = {
     "operations": "ask a gateway: the operations, as a table, those that run first",
     "operation": "ask a gateway: everything that is known of one operation",
     "watch": "ask a gateway: what runs and what waits, live, until q or Ctrl-C",
+    "events": "ask a gateway: every change as it happens, a line each, until Ctrl-C",
 }
 
 #: Lines that a person might still scroll through.
@@ -51,7 +53,7 @@ _NO = {
 
 def describe(name: str) -> str:
     """What --help of a command ends with."""
-    more = _MORE if name in {"status", "operation"} else _TABLES + _MORE
+    more = _MORE if name in {"status", "operation", "events"} else _TABLES + _MORE
     return more.format(healthy=_HEALTHY.get(name, ""), no=_NO.get(name, ""))
 
 
@@ -66,23 +68,11 @@ def add_arguments(command: argparse.ArgumentParser, name: str) -> None:
         help=f"the gateway's HTTP address (default: ${URL_VARIABLE}, or {DEFAULT_URL})",
     )
     if name != "watch":
-        command.add_argument("--json", action="store_true", help="the API's JSON as it came, instead of a table")
-    if name == "operation":
-        command.add_argument(
-            "id", metavar="ID", help="of the operation: the scheduler's or a client's, with or without its instance"
+        instead = (
+            "an object for every event, instead of words" if name == "events" else "the API's JSON as it came, instead of a table"
         )
-        command.add_argument("--wait-for", choices=("executing", "completed"), help="answer when it has got so far")
-        command.add_argument("--timeout", type=_seconds, default=60.0, metavar="S", help="or after so many seconds (default: 60)")
-    if name == "workers":
-        _add_worker_filters(command)
-    if name in {"operations", "watch"}:
-        _add_operation_filters(command)
-    if name == "operations":
-        command.add_argument("--limit", default="50", metavar="N", help="show so many, 1000 at most (default: %(default)s)")
-    if name == "watch":
-        command.add_argument(
-            "--interval", type=_interval, default=1.0, metavar="S", help="seconds between looks, 0.2 at least (default: 1)"
-        )
+        command.add_argument("--json", action="store_true", help=instead)
+    _OPTIONS[name](command)
 
 
 def parameters(options: argparse.Namespace) -> list[tuple[str, str]]:
@@ -95,30 +85,31 @@ def parameters(options: argparse.Namespace) -> list[tuple[str, str]]:
 
 _FILTERS = (
     *("state", "id_prefix", "stage", "worker_id", "digest", "instance", "invocation_id", "target", "mnemonic", "status"),
-    *("min_age_s", "limit"),
+    *("min_age_s", "limit", "kind", "since"),
 )
 
 
 def _add_worker_filters(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--state", metavar="WORDS", help="only such: active, paused, draining, full; several with commas")
-    command.add_argument("--id-prefix", metavar="TEXT", help="only those whose id begins so")
-    _add_property(command)
-    command.add_argument("--limit", metavar="N", help=f"show so many (default: {WORKERS_IN_A_TABLE}; with --json all)")
+    command.add_argument(
+        "--state", metavar="WORDS", help="only workers that are active, paused, draining, full; several with commas"
+    )
+    command.add_argument("--id-prefix", metavar="TEXT", help="only workers whose id begins so")
 
 
 def _add_operation_filters(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--stage", metavar="WORDS", help="only those in it: queued, executing, completed, cache_check; several with commas"
-    )
-    command.add_argument("--worker", dest="worker_id", metavar="ID", help="only those of this worker")
-    command.add_argument("--digest", metavar="HASH", help="only those of this action")
-    command.add_argument("--instance", metavar="NAME", help="only those of this instance")
-    command.add_argument("--invocation", dest="invocation_id", metavar="ID", help="only those of this build")
-    command.add_argument("--target", metavar="TEXT", help="only those whose target begins so")
-    command.add_argument("--mnemonic", metavar="WORD", help="only such, for example CppCompile")
-    command.add_argument("--status", metavar="CODE", help="only those that ended so, for example ok or deadline_exceeded")
-    command.add_argument("--min-age", dest="min_age_s", metavar="S", help="only those that are so many seconds old, or older")
-    _add_property(command)
+    stages = "queued, executing, completed, cache_check"
+    command.add_argument("--stage", metavar="WORDS", help=f"only operations that are {stages}; several with commas")
+    command.add_argument("--worker", dest="worker_id", metavar="ID", help="only operations of this worker")
+    command.add_argument("--digest", metavar="HASH", help="only operations of this action")
+    command.add_argument("--instance", metavar="NAME", help="only operations of this instance")
+    command.add_argument("--invocation", dest="invocation_id", metavar="ID", help="only operations of this build")
+    command.add_argument("--target", metavar="TEXT", help="only operations whose target begins so")
+    command.add_argument("--mnemonic", metavar="WORD", help="only such operations, for example CppCompile")
+    command.add_argument("--status", metavar="CODE", help="only operations that ended so, for example ok, deadline_exceeded")
+
+
+def _add_age(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--min-age", dest="min_age_s", metavar="S", help="only operations inserted so many seconds ago, or before")
 
 
 def _add_property(command: argparse.ArgumentParser) -> None:
@@ -127,7 +118,7 @@ def _add_property(command: argparse.ArgumentParser) -> None:
         action="append",
         type=_property,
         metavar="NAME=VALUE",
-        help="only those with this platform property; repeatable",
+        help="only with this platform property; may be given several times",
     )
 
 
@@ -153,3 +144,54 @@ def _interval(text: str) -> float:
     if seconds < 0.2:
         raise argparse.ArgumentTypeError(f"{text}: a number of seconds, 0.2 at least")
     return seconds
+
+
+def _add_none(_: argparse.ArgumentParser) -> None:
+    pass
+
+
+def _add_workers(command: argparse.ArgumentParser) -> None:
+    _add_worker_filters(command)
+    _add_property(command)
+    command.add_argument("--limit", metavar="N", help=f"show so many (default: {WORKERS_IN_A_TABLE}; with --json all)")
+
+
+def _add_operations(command: argparse.ArgumentParser) -> None:
+    _add_operation_filters(command)
+    _add_age(command)
+    _add_property(command)
+    command.add_argument("--limit", default="50", metavar="N", help="show so many, 1000 at most (default: %(default)s)")
+
+
+def _add_operation(command: argparse.ArgumentParser) -> None:
+    command.add_argument("id", metavar="ID", help="the scheduler's or a client's, with or without its instance")
+    command.add_argument("--wait-for", choices=("executing", "completed"), help="answer when it has got so far")
+    command.add_argument("--timeout", type=_seconds, default=60.0, metavar="S", help="or after so many seconds (default: 60)")
+
+
+def _add_watch(command: argparse.ArgumentParser) -> None:
+    _add_operation_filters(command)
+    _add_age(command)
+    _add_property(command)
+    command.add_argument(
+        "--interval", type=_interval, default=1.0, metavar="S", help="seconds between looks, 0.2 at least (default: 1)"
+    )
+
+
+def _add_events(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--kind", metavar="WORDS", help="only about such: workers, operations, scheduler, health")
+    command.add_argument("--since", metavar="ID", help="begin behind this event, as far as it is remembered (default: now)")
+    _add_worker_filters(command)
+    # No age: it changes without an event.
+    _add_operation_filters(command)
+    _add_property(command)
+
+
+_OPTIONS: Mapping[str, Callable[[argparse.ArgumentParser], None]] = {
+    "status": _add_none,
+    "workers": _add_workers,
+    "operations": _add_operations,
+    "operation": _add_operation,
+    "watch": _add_watch,
+    "events": _add_events,
+}

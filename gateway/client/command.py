@@ -7,16 +7,19 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from gateway.client.address import TOKEN_VARIABLE
 from gateway.client.arguments import WORKERS_IN_A_TABLE, parameters
 from gateway.client.connection import Answer, Gateway, encoded
 from gateway.client.document import Document
+from gateway.client.following import Following
+from gateway.client.happenings import in_json, in_words
 from gateway.client.operation import operation_page
 from gateway.client.overview import overview
 from gateway.client.paths import FULL, HEALTH, METRICS, OPERATIONS, REACHED, STATUS, WAITED, WORKERS
 from gateway.client.problems import NotAsAskedError, NotReadyError
-from gateway.client.screen import note, show, show_sheet, write_json
+from gateway.client.screen import note, show, show_line, show_sheet, write_json
 from gateway.client.tables import operations_table, workers_table
 
 #: Of `status`, by the word of health; any other is as bad.
@@ -127,6 +130,17 @@ def _watch(gateway: Gateway, options: argparse.Namespace) -> int:
     return 0
 
 
+def _events(gateway: Gateway, options: argparse.Namespace) -> int:
+    following = Following(gateway, parameters(options), note)
+    with suppress(KeyboardInterrupt):
+        for event in following.events():
+            if options.json:
+                write_json(in_json(event).encode(errors="replace"))
+            else:
+                show_line(in_words(event, time.time()))
+    return 0
+
+
 def _say_how_many(answer: Answer, count: int) -> None:
     total = answer.total
     if total is not None and total > count:
@@ -141,4 +155,5 @@ _COMMANDS: Mapping[str, Callable[[Gateway, argparse.Namespace], int]] = {
     "operations": _operations,
     "operation": _operation,
     "watch": _watch,
+    "events": _events,
 }

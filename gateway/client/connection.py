@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 
 from gateway.client.address import TOKEN_VARIABLE, URL_VARIABLE, authorization, split_url
 from gateway.client.document import Document, NoJsonError, parse_list, parse_object
-from gateway.client.problems import MistakeError, NoAnswerError, NotAsAskedError, NotReadyError, QuestionError
+from gateway.client.problems import MistakeError, NoAnswerError, NotAsAskedError, NotReadyError, QuestionError, RefusedError
 
 #: How long a connect may take, and then every piece of an answer.
 _CONNECT_S = 5.0
@@ -148,6 +148,35 @@ class Gateway:
             raise self._refusal(answer)
         return answer
 
+    def follow(
+        self, path: str, parameters: Parameters, headers: Mapping[str, str], media_type: str, silence_s: float
+    ) -> HTTPResponse:
+        """GET what does not end, on a connection of its own; to be closed.
+
+        Args:
+            path: of the API.
+            parameters: names and values.
+            headers: besides those that every question has.
+            media_type: what it has to be.
+            silence_s: each read raises OSError where nothing comes for so long, or HTTPException.
+
+        Raises:
+            QuestionError: as `ask` does.
+        """
+        self.close()
+        try:
+            response = self._respond(path, parameters, headers, silence_s)
+            if response.status == 200 and response.headers.get_content_type() == media_type:
+                return response
+            answer = Answer(response.status, _headers(response), _body(response), self.url)
+        except (OSError, HTTPException) as error:
+            self.close()
+            raise self._unreachable(error) from error
+        self.close()
+        if answer.status == 200:
+            raise _no_gateway(self.url, f"its answer is not {media_type}")
+        raise self._refusal(answer)
+
     def _respond(self, path: str, parameters: Parameters, headers: Mapping[str, str], answer_s: float) -> HTTPResponse:
         query = urlencode(list(parameters), quote_via=quote)
         target = f"{self._prefix}{path}{'?' if query else ''}{query}"
@@ -190,9 +219,9 @@ class Gateway:
         status = answer.status
         if status == 401:
             why = "does not accept the token of" if self._has_token else "wants a token: put it into"
-            return NoAnswerError(f"{self.url} {why} {TOKEN_VARIABLE}{_behind(said)}")
+            return RefusedError(f"{self.url} {why} {TOKEN_VARIABLE}{_behind(said)}")
         if status == 403:
-            return NoAnswerError(f"{self.url} does not let us read{_behind(said)}")
+            return RefusedError(f"{self.url} does not let us read{_behind(said)}")
         if 300 <= status < 400:
             where = answer.headers.get("location", "somewhere")
             return NoAnswerError(f"{self.url} says that it is elsewhere, at {where}: say so with --url or {URL_VARIABLE}")

@@ -6,9 +6,9 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.client.document import Document
+from gateway.client.sheet import style_of
 from gateway.client.times import UNKNOWN, duration
 
-_HEALTH_STYLES = {"healthy": "bold green", "degraded": "bold yellow", "unhealthy": "bold red"}
 _COUNTS = {
     "workers": (
         ("total_workers", "total"),
@@ -26,7 +26,7 @@ _COUNTS = {
 def overview(health: Document, status: Document, url: str) -> list[Text | Table]:
     """Args: GET /api/v1/system/health; /api/v1/scheduler/status, empty where there is none; where they came from."""
     word = health.text("status") or "unknown"
-    first = Text.assemble((word, _HEALTH_STYLES.get(word, "bold")), f"  {url}, scheduler up {duration(_uptime_s(health, status))}")
+    first = Text.assemble((word, f"bold {style_of(word)}"), f"  {url}, scheduler up {duration(_uptime_s(health, status))}")
     reasons = [Text(f"! {each}", style="yellow") for each in health.texts("reasons")]
     notes = [Text(f"  {each}", style="dim") for each in health.texts("notes")]
     return [first, *reasons, *notes, _counts(status)]

@@ -5,6 +5,7 @@ OPERATIONS = "/api/v1/operations"
 STATUS = "/api/v1/scheduler/status"
 METRICS = "/api/v1/scheduler/metrics"
 HEALTH = "/api/v1/system/health"
+EVENTS = "/api/v1/events"
 
 #: The parameter for everything that is known.
 FULL = ("view", "full")

@@ -42,3 +42,7 @@ class NoAnswerError(QuestionError):
     """Nobody is there, it is no gateway, or it answers others only."""
 
     exit_code = 4
+
+
+class RefusedError(NoAnswerError):
+    """It is there and answers, only not to us."""

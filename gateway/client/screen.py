@@ -11,8 +11,9 @@ import sys
 from typing import TextIO
 
 from rich.console import Console, RenderableType
+from rich.text import Text
 
-from gateway.client.printable import printable_json
+from gateway.client.printable import printable, printable_json
 from gateway.client.sheet import Sheet
 
 #: Wider than any table, where there is no terminal.
@@ -50,6 +51,15 @@ def show_sheet(sheet: Sheet) -> None:
     sys.stdout.flush()
 
 
+def show_line(line: Text) -> None:
+    """Print it to stdout; what is longer than a line of the terminal goes on in the next."""
+    if sys.stdout.isatty():
+        console_on(sys.stdout).print(line, soft_wrap=True)
+    else:
+        sys.stdout.write(f"{line.plain}\n")
+    sys.stdout.flush()
+
+
 def write_json(body: bytes) -> None:
     """The API's JSON as it came, and a line end; on a terminal with escapes for what would not be shown but done."""
     if sys.stdout.isatty():
@@ -62,4 +72,4 @@ def write_json(body: bytes) -> None:
 def note(text: str) -> None:
     """A remark about what was printed; to stderr, so that a table stays a table."""
     sys.stdout.flush()
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{printable(text)}\n")

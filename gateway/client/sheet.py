@@ -31,6 +31,9 @@ _STYLES = {
     "CacheCheck": "cyan",
     "ok": "green",
     "cached": "green",
+    "healthy": "green",
+    "degraded": "yellow",
+    "unhealthy": "red",
 }
 
 
@@ -106,8 +109,13 @@ class Sheet:
                 min_width=None if wraps else each.width,
             )
         for cells in zip(*(each.cells for each in columns), strict=True):
-            table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in cells))
+            table.add_row(*(Text(cell, style=style_of(cell)) for cell in cells))
         return table
+
+
+def style_of(word: str) -> str:
+    """The colour of a word of the API wherever it is shown; none for any other."""
+    return _STYLES.get(word, "")
 
 
 def _width(columns: Sequence[Column], yielding: int) -> int:

@@ -44,6 +44,12 @@ def moment(seconds: float | None) -> str:
     return local.strftime("%Y-%m-%d %H:%M:%S") + ("" if isinstance(seconds, int) else f".{local.microsecond // 1000:03}")
 
 
+def clock(seconds: float) -> str:
+    """The time of day."""
+    local = _local(seconds)
+    return UNKNOWN if local is None else local.strftime("%H:%M:%S")
+
+
 def zone(seconds: float) -> str:
     """What moments about then are in: `UTC+01:00`."""
     local = _local(seconds)

@@ -46,7 +46,7 @@ def watch(gateway: Gateway, options: argparse.Namespace) -> None:
         QuestionError: stdout is no terminal, or the first look fails; later ones are tried again.
     """
     if not sys.stdout.isatty():
-        raise MistakeError("watch draws on a terminal, and stdout is none: a script has `operations --json`")
+        raise MistakeError("watch draws on a terminal, and stdout is none: a script has `operations --json` and `events --json`")
     filters = parameters(options)
     if not any(name == "stage" for name, _ in filters):
         filters.append(_STAGES)

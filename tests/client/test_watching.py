@@ -106,7 +106,7 @@ async def test_nobody_is_kept_by_a_gateway_that_does_not_answer() -> None:
 async def test_elsewhere_than_on_a_terminal_it_says_what_there_is_for_scripts(url: str) -> None:
     code, out, err = await finished("watch", "--url", url)
     assert (code, out) == (2, "")
-    assert "`operations --json`" in err
+    assert "`events --json`" in err
 
 
 async def test_what_fails_at_once_is_told_as_any_command_does(url: str) -> None:
