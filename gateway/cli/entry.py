@@ -8,6 +8,7 @@ import faulthandler
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from gateway.cli.arguments import parse
@@ -38,9 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             inspect(options)
             return 0
         if options.command in QUESTIONS:
-            from gateway.client.command import ask  # noqa: PLC0415 # rich and http.client, which the other commands do without
-
-            return ask(options)
+            return _ask(options)
         return _work(options)
     except GatewayError as error:
         sys.stderr.write(f"{_complaint(error, options)}\n")
@@ -49,6 +48,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read the output has gone; what is still buffered would fail again when the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _ask(options: argparse.Namespace) -> int:
+    from gateway.client.command import ask  # noqa: PLC0415 # rich and http.client, which the other commands do without
+
+    try:
+        return ask(options)
+    except GatewayError:
+        raise
+    except Exception:  # noqa: BLE001 # exit code 1 is an answer of these commands
+        traceback.print_exc()
+        return DEFECT
 
 
 def _work(options: argparse.Namespace) -> int:

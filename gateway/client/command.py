@@ -90,6 +90,7 @@ def _operation(gateway: Gateway, options: argparse.Namespace) -> int:
         write_json(answer.body)
     else:
         show(*operation_page(answer.document(), answer.now))
+    _say_how_old(answer)
     if options.wait_for is not None and answer.headers.get(WAITED) != REACHED:
         raise NotAsAskedError(f"operation {options.id} is not {options.wait_for} after {options.timeout:g} s")
     return 0
@@ -145,6 +146,10 @@ def _say_how_many(answer: Answer, count: int) -> None:
     total = answer.total
     if total is not None and total > count:
         note(f"{count} of {total} shown; --limit N shows more, filters show others")
+    _say_how_old(answer)
+
+
+def _say_how_old(answer: Answer) -> None:
     if answer.age_s:
         note(f"this is as of {answer.age_s} s ago: the gateway hears nothing new, `nativelink-gateway status` says why")
 

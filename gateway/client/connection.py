@@ -25,6 +25,9 @@ _ANSWER_S = 30.0
 #: Of one answer: half a million operations. More is refused.
 _MOST_BYTES = 256 * 1024 * 1024
 
+#: Arguments that are not UTF-8 are sent as the bytes that were typed; the gateway says what it thinks of them.
+_AS_TYPED = "surrogateescape"
+
 Parameters = Iterable[tuple[str, str]]
 
 
@@ -178,7 +181,7 @@ class Gateway:
         raise self._refusal(answer)
 
     def _respond(self, path: str, parameters: Parameters, headers: Mapping[str, str], answer_s: float) -> HTTPResponse:
-        query = urlencode(list(parameters), quote_via=quote)
+        query = urlencode(list(parameters), quote_via=quote, errors=_AS_TYPED)
         target = f"{self._prefix}{path}{'?' if query else ''}{query}"
         connection, was_open = self._connection, self._connection.sock is not None
         try:
@@ -238,7 +241,7 @@ class Gateway:
 
 def encoded(part: str) -> str:
     """An id as a part of a path."""
-    return quote(part, safe="")
+    return quote(part, safe="", errors=_AS_TYPED)
 
 
 def _body(response: HTTPResponse) -> bytes:

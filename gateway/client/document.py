@@ -6,11 +6,13 @@ Whatever answered, nothing in it can make a table fail: a field that is missing,
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from gateway.client.printable import printable
+
+#: A time or a count beyond is nonsense, and arithmetic with it could fail.
+_MOST = 2**63
 
 
 class NoJsonError(ValueError):
@@ -29,11 +31,11 @@ class Document:
         return printable(value) if isinstance(value, str) and value else None
 
     def number(self, name: str) -> float | None:
-        """A number that is one; an integer stays an integer."""
+        """A number that means something; an integer stays an integer."""
         value = self._fields.get(name)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
-        return value if isinstance(value, int) or math.isfinite(value) else None
+        return value if abs(value) < _MOST else None
 
     def flag(self, name: str) -> bool | None:
         """True or false."""

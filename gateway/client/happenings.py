@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.text import Text
 
@@ -53,25 +53,28 @@ def _worker(event: Event, data: Document) -> Text:
 
 
 def _entity(event: Event, what: str, id_: str, state: str, more: str) -> Text:
-    """One that a filter does not let through any more counts as gone, too."""
     line = Text(f"{what:<9}  {id_:<{_ID_WIDTH}}  ")
     if event.kind.endswith("_removed"):
-        return line.append("gone, was ", "red").append(state)
+        # It is gone, or a filter does not let it through any more.
+        line.append("no longer listed: ", "dim")
     return line.append(state, style_of(state)).append(f" {more}" if more else "")
 
 
 def _scheduler(_: Event, data: Document) -> Text:
     status = data.inner("scheduler")
-    told = [
-        *_counts(status, "workers", ("total", "active", "paused", "draining")),
-        *_counts(status, "operations", ("total", "queued", "executing", "completed")),
-    ]
-    return Text(f"scheduler  {' '.join(told)}")
+    workers = _counts(status, "workers", ("active", "paused", "draining"))
+    return Text(f"scheduler  {workers}; {_counts(status, 'operations', ('queued', 'executing', 'completed'))}")
 
 
-def _counts(status: Document, what: str, words: tuple[str, ...]) -> list[str]:
-    numbers = [(word, status.number(f"{word}_{what}")) for word in words]
-    return [f"{what}:", ", ".join(f"{UNKNOWN if number is None else int(number)} {word}" for word, number in numbers)]
+def _counts(status: Document, what: str, words: Sequence[str]) -> str:
+    """`5 workers: 4 active, 1 paused`."""
+    total, *parts = (status.number(f"{word}_{what}") for word in ("total", *words))
+    told = (f"{_count(number)} {word}" for word, number in zip(words, parts, strict=True))
+    return f"{_count(total)} {what}: {', '.join(told)}"
+
+
+def _count(number: float | None) -> str:
+    return UNKNOWN if number is None else str(int(number))
 
 
 def _health(_: Event, data: Document) -> Text:

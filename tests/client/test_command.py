@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import signal
 import sys
 import urllib.request
-from asyncio import to_thread
 from asyncio.subprocess import PIPE, create_subprocess_exec
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from gateway.config.types import Config
 from gateway.pb import introspection_pb2 as pb
 from tests.client.asking import Asking
 from tests.client.peer import peering, response
-from tests.command import PATIENCE_S, finished, free_ports
+from tests.command import PATIENCE_S, command, finished, free_ports
 from tests.serve.builders import worker
 from tests.serve.implementer import Implementer
 from tests.serve.running import serving
@@ -35,7 +36,7 @@ async def got(address: str) -> bytes:
             body: bytes = answer.read()
             return body
 
-    return await to_thread(get)
+    return await asyncio.to_thread(get)
 
 
 def without_ages(text: str) -> str:
@@ -225,6 +226,34 @@ async def test_nobody_there_is_exit_code_4_and_no_traceback() -> None:
     assert err.startswith(f"nativelink-gateway status: nobody answers at http://127.0.0.1:{port} (Connection refused)")
     assert len(err.splitlines()) == 1
     assert token not in err
+
+
+async def test_ctrl_c_before_an_answer_is_exit_code_130_and_no_traceback() -> None:
+    is_asked = asyncio.Event()
+
+    def script(_: str) -> list[bytes | None]:
+        is_asked.set()
+        return []
+
+    async with peering(script) as peer, command("workers", "--url", peer.url) as workers:
+        await asyncio.wait_for(is_asked.wait(), PATIENCE_S)
+        workers.send(signal.SIGINT)
+        assert await workers.ended() == 130
+        assert workers.log == []
+
+
+async def test_a_defect_is_exit_code_70_since_1_is_an_answer(ask: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.client.command.workers_table", None)
+    async with peering(lambda _: [response(200, b"[]")]) as peer:
+        told = await ask("workers", "--url", peer.url)
+    assert told.code == 70
+    assert "TypeError" in told.err
+
+
+async def test_an_argument_that_is_not_utf_8_is_the_gateways_to_judge(url: str, ask: Asking) -> None:
+    for arguments in (("operation", "\udcff"), ("workers", "--id-prefix", "\udcff")):
+        told = await ask(*arguments, "--url", url)
+        assert (told.code, told.err.partition(": ")[2]) == (2, "The address is not UTF-8\n")
 
 
 async def test_a_reader_that_has_seen_enough_ends_it_quietly(implementer: Implementer, url: str) -> None:

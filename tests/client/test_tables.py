@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rich.console import Console
 
 from gateway.client.document import Document
+from gateway.client.operation import operation_page
+from gateway.client.overview import overview
 from gateway.client.tables import operations_table, result, worker_state, workers_table
 
 NOW = 1_640_995_300.0
@@ -111,6 +117,33 @@ def test_results_and_names_get_columns_where_there_are_any() -> None:
 def test_how_an_operation_ended(ended: dict[str, Any], words: str) -> None:
     assert result(Document({"is_finished": True, **ended})) == words
     assert result(Document({"is_finished": False, **ended})) == "-"
+
+
+_NAMES = [
+    *("id", "platform_properties", "is_paused", "can_accept_work", "running_operations", "connected_timestamp", "clients", "stage"),
+    *("operation_id", "worker_id", "insert_timestamp", "assigned_timestamp", "queue_seconds", "execution_seconds", "target_id"),
+    *("is_finished", "status_code", "exit_code", "cached_result", "story", "at", "text", "anomalies", "timeout", "cpu_time_ms"),
+]
+_ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from([10**400, 1e308, "Executing", "Queued", "\x1b[2J"]) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_NAMES), inner, max_size=6),
+    max_leaves=10,
+)
+
+
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.dictionaries(st.sampled_from(_NAMES), _ANYTHING), max_size=3), st.integers(1, 200))
+def test_whatever_a_server_says_there_is_a_table_of_printable_characters(rows: list[dict[str, Any]], width: int) -> None:
+    documents = [Document(row) for row in rows]
+    text = io.StringIO()
+    console = Console(file=text, width=width, markup=False)
+    for sheet in (workers_table(documents, NOW), operations_table(documents, NOW)):
+        assert all(line.isprintable() for line in sheet.lines())
+        console.print(sheet.table(width))
+    for document in documents:
+        for each in (*operation_page(document, NOW), *overview(document, document, "http://x")):
+            console.print(each)
+    assert text.getvalue().replace("\n", "").isprintable()
 
 
 def test_of_nothing_known_nothing_is_told() -> None:

@@ -52,6 +52,8 @@ async def test_another_size_is_drawn_at_once_and_no_more_rows_than_there_is_room
     implementer.set(operations=[operation(arrival, id_=f"op-{arrival}") for arrival in range(10, 60)])
     async with terminal("watch", "--url", url, *QUICK) as shown:
         await shown.until(lambda screen: "18 of 52 shown" in screen)
+        shown.resize(2, 9)
+        await shown.until(lambda screen: "18 of 52" not in screen)
         shown.resize(40, 100)
         await shown.until(lambda screen: "34 of 52 shown" in screen)
         shown.press(b"q")
