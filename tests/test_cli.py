@@ -40,6 +40,12 @@ def test_the_version_and_every_command_are_told(capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("name", "options"),
     [
+        ("status", {"--url", "--json"}),
+        ("workers", {"--url", "--json", "--state", "--id-prefix", "--property", "--limit"}),
+        ("operations", {"--url", "--json", "--limit", *OF_OPERATIONS}),
+        ("operation", {"--url", "--json", "--wait-for", "--timeout"}),
+        ("watch", {"--url", "--interval", *OF_OPERATIONS}),
+        ("events", {"--url", "--json", "--kind", "--since", "--state", "--id-prefix", *OF_OPERATIONS} - {"--min-age"}),
         ("run", {"--config", "--nativelink-config", "--http", "--log-level", "--record", "--record-bytes", "--take-over"}),
         (
             "tap",
@@ -62,12 +68,6 @@ def test_the_version_and_every_command_are_told(capsys: pytest.CaptureFixture[st
         ("serve", {"--config", "--nativelink-config", "--http", "--log-level", "--listener", "--supervisor"}),
         ("check-config", {"--config", "--nativelink-config", "--http", "--log-level"}),
         ("demo", {"--http", "--log-level", "--rate", "--workers", "--operations", "--seed"}),
-        ("status", {"--url", "--json"}),
-        ("workers", {"--url", "--json", "--state", "--id-prefix", "--property", "--limit"}),
-        ("operations", {"--url", "--json", "--limit", *OF_OPERATIONS}),
-        ("operation", {"--url", "--json", "--wait-for", "--timeout"}),
-        ("watch", {"--url", "--interval", *OF_OPERATIONS}),
-        ("events", {"--url", "--json", "--kind", "--since", "--state", "--id-prefix", *OF_OPERATIONS} - {"--min-age"}),
     ],
 )
 def test_help_tells_every_option(name: str, options: set[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says. No traceback for what a person can mend."""
     options = parse(sys.argv[1:] if arguments is None else arguments)
     try:
+        if options.command in QUESTIONS:
+            return _ask(options)
         if options.command == "check-config":
             sys.stdout.write(to_json(_load(options)))
             sys.stdout.flush()
@@ -38,8 +40,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "inspect":
             inspect(options)
             return 0
-        if options.command in QUESTIONS:
-            return _ask(options)
         return _work(options)
     except GatewayError as error:
         sys.stderr.write(f"{_complaint(error, options)}\n")
