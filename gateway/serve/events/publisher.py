@@ -64,8 +64,8 @@ class Publisher:
         self._streams: dict[Stream, None] = {}
         #: Equal ones are one object.
         self._selections: WeakValueDictionary[Selection, Selection] = WeakValueDictionary()
-        #: Of the walk under way: (id of the selection, place) -> what comes there
-        self._pieces: dict[tuple[int, int], Piece] = {}
+        #: Of the walk under way: (id of the selection, place) -> the selection, which keeps its id, and what comes there
+        self._pieces: dict[tuple[int, int], tuple[Selection, Piece]] = {}
         self._pieces_bytes = 0
         #: The blocks of scheduler and health, and what they were made from.
         self._scheduler: tuple[object, bytes] = (None, b"")
@@ -244,15 +244,14 @@ class Publisher:
     def _piece(self, selection: Selection, start: int, stop: int) -> Piece:
         """Encoded once in a walk, for all that are at the same place with the same filters."""
         key = (id(selection), start)
-        piece = self._pieces.get(key)
-        if piece is None:
-            piece = self._log.piece(selection, start, stop)
+        kept = self._pieces.get(key)
+        if kept is None:
             if self._pieces_bytes > _PIECES_BYTES:
                 self._pieces.clear()
                 self._pieces_bytes = 0
-            self._pieces[key] = piece
-            self._pieces_bytes += len(piece.data)
-        return piece
+            kept = self._pieces[key] = (selection, self._log.piece(selection, start, stop))
+            self._pieces_bytes += len(kept[1].data)
+        return kept[1]
 
     def _marker(self) -> bytes:
         return wire.snapshot(self._log.epoch, self._log.number)

@@ -12,6 +12,8 @@ from gateway.serve.events.selection import Selection
 CLIENT_BYTES = 256 * 1024
 #: A client that takes nothing of it for so long is disconnected, …
 STALLED_S = 60.0
+#: … so is one that acknowledges nothing of what the kernel sends, …
+VANISHED_MS = 90_000
 #: … and one that was told to begin anew, if it has not taken that within this time.
 CLOSING_S = 10.0
 
@@ -42,7 +44,7 @@ class Stream:
         if own is not None:
             # By itself the kernel takes megabytes, and finds out after a quarter of an hour that a peer has vanished.
             own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, CLIENT_BYTES)
-            own.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(STALLED_S * 1_000))
+            own.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, VANISHED_MS)
 
     @property
     def is_open(self) -> bool:

@@ -156,7 +156,7 @@ RING_LIMIT = _gauge("nativelink_gateway_tap_ring_limit_bytes", "How much the pro
 UNDECODED = _gauge("nativelink_gateway_tap_undecoded_bytes", "Bytes that were forwarded and wait to be decoded.", "process")
 GAPS = _counter("nativelink_gateway_tap_gaps_total", "Times that a reader of records had lost its place.", _TAP, "process")
 READERS = _gauge("nativelink_gateway_tap_readers", "Readers of records that are connected.", "process")
-BEHIND = _gauge("nativelink_gateway_tap_behind_bytes", "Records that the reader furthest behind has not been sent.", "process")
+BEHIND = _gauge("nativelink_gateway_tap_behind_bytes", "Records that the reader furthest behind has not processed.", "process")
 FORWARDING = _histogram(
     "nativelink_gateway_tap_forwarding_delay_seconds", "How long bytes waited in the process before they went on.", _TAP, "process"
 )

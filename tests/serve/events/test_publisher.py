@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 
 import pytest
 
 from gateway.config.types import Config
 from gateway.serve.events import log, publisher, stream
 from gateway.serve.events.log import EventLog, Piece
+from gateway.serve.events.publisher import Publisher
 from gateway.serve.events.selection import Selection
 from gateway.serve.events.stream import Stream
+from gateway.serve.ongoing import Ongoing
+from gateway.serve.overview import Overview
+from gateway.serve.problems import ProblemError
+from gateway.serve.upstream import Upstream
 from tests.serve.builders import operation
 from tests.serve.events.listening import Parser, listening
 from tests.serve.events.test_reply import CLIENTS, until_metric
@@ -198,11 +203,40 @@ async def test_a_long_past_is_told_in_pieces(client: Client, implementer: Implem
 
 async def test_stopping_does_not_wait_for_whoever_sleeps(config: Config, implementer: Implementer, small: None) -> None:
     await implementer.start()
-    async with serving(config) as client:
-        with reads_nothing(client):
-            await until_metric(client, CLIENTS, 1)
-            implementer.set(operations=map(operation, range(2, 402)))
-            await until_metric(client, "nativelink_gateway_state_revision", 2)
+    with ExitStack() as afterwards:
+        # Leaving it ends the role, within its patience.
+        async with serving(config) as client:
+            sleeping = afterwards.enter_context(reads_nothing(client))
             async with listening(client, "?kind=operations") as awake:
+                await until_metric(client, CLIENTS, 2)
                 await awake.next()
-            # Leaving `serving` ends the role within its patience.
+                implementer.set(operations=map(operation, range(2, 402)))
+                await awake.next(400)
+        parser = await asyncio.to_thread(everything, sleeping)
+    assert "reset" not in {event.type for event in parser.events}
+
+
+async def test_clients_with_other_filters_get_other_bytes_however_few_a_walk_keeps(
+    client: Client, implementer: Implementer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "_PIECES_BYTES", 0)
+    monkeypatch.setattr(publisher, "_SLICE", 1)
+    async with AsyncExitStack() as stack:
+        listeners = [
+            await stack.enter_async_context(listening(client, f"?kind=operations&worker_id=worker-{number % 3}"))
+            for number in range(9)
+        ]
+        for listener in listeners:
+            await listener.next()
+        implementer.set(operations=[operation(number, worker_id=f"worker-{number % 3}") for number in range(3, 9)])
+        for number, listener in enumerate(listeners):
+            assert await listener.names(2) == [f"operation op-{3 + number % 3}", f"operation op-{6 + number % 3}"]
+
+
+async def test_nobody_joins_once_it_is_closed(config: Config) -> None:
+    upstream = Upstream(config)
+    closed = Publisher(upstream, Overview(upstream), Ongoing())
+    closed.check_room()
+    closed.close()
+    with pytest.raises(ProblemError, match="The gateway stops"):
+        closed.check_room()

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.serve.events import stream as stream_module
 from gateway.serve.events.selection import Selection
-from gateway.serve.events.stream import CLIENT_BYTES, STALLED_S, Stream
+from gateway.serve.events.stream import CLIENT_BYTES, STALLED_S, VANISHED_MS, Stream
 from tests.serve.running import PATIENCE_S, eventually
 
 #: More than the kernels of both sides have room for.
@@ -76,7 +76,7 @@ async def test_the_kernel_holds_no_more_than_the_process_may(connected: tuple[St
     own = stream._transport.get_extra_info("socket")
     # Linux doubles what it is told, for its own needs; a smaller net.core.wmem_max is kept to.
     assert own.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 2 * CLIENT_BYTES
-    assert own.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == STALLED_S * 1_000
+    assert own.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == VANISHED_MS
 
 
 async def test_the_end_lets_what_was_written_through(
