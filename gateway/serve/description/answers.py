@@ -22,6 +22,7 @@ CONTENT_ENCODING = Header(
     f"If the client accepts one and the body has {LEAST_BYTES} bytes or more.",
     {"type": "string", "enum": [*CODINGS]},
 )
+ANY_ENCODING = Header(CONTENT_ENCODING.name, "If the client accepts one.", CONTENT_ENCODING.schema)
 TOTAL = Header("X-Total-Count", "Rows on all pages.", {"type": "integer", "minimum": 0})
 LINK = Header(
     "Link",

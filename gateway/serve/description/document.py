@@ -22,7 +22,7 @@ _TAGS = {
     "workers": "Who runs actions.",
     "operations": "Actions that somebody wants to be run.",
     "events": "Changes of both.",
-    "scheduler": "Numbers.",
+    "scheduler": "How much of both there is.",
     "system": "The gateway itself.",
 }
 #: {a type: its schema}

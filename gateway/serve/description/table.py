@@ -13,6 +13,7 @@ from gateway.serve import parameters
 from gateway.serve.description import examples
 from gateway.serve.description.answers import (
     AGE,
+    ANY_ENCODING,
     ANYWHERE,
     CONTENT_ENCODING,
     ETAG,
@@ -60,7 +61,7 @@ _OPERATIONS_BODY = Media(_OPERATION_BODY.types, [examples.OPERATION], is_list=Tr
 _LIST_PERHAPS = (AGE, LIST_ETAG, LINK, CONTENT_ENCODING)
 _LIST_TEXT = (
     "With `view=full` everything that is known of each is asked of `observe` at that moment, without an entity tag. "
-    "Every row is on one page, however the list changes between them."
+    "Rows that come or go between two pages make no other be on both or on none."
 )
 
 # --- monitoring-api.md ------------------------------------------------------------------------------------------------
@@ -206,7 +207,7 @@ EXPOSITION = _add(
                     "application/openmetrics-text": Media((str,), f"{examples.EXPOSITION}# EOF\n"),
                 },
                 (VARY,),
-                (CONTENT_ENCODING,),
+                (ANY_ENCODING,),
             ),
             *ANYWHERE,
         ),
