@@ -178,12 +178,14 @@ class ConnectionDecoder:
         """Stops reading, for ever. Said once."""
         if not self.reads:
             return
-        self._forget()
-        self._blind = True
-        self._totals.blind_connections += 1
-        self._totals.blinded[reason] = self._totals.blinded.get(reason, 0) + 1
+        self._go_blind(reason)
         self._recorder.record(now, self.number, 0, records.BLINDED, records.blinded(reason, detail))
         _log.warning("connection %d of %s to tap %s is not read any more: %s", self.number, self.peer, self.listener, detail)
+
+    def give_up(self) -> None:
+        """As blind, where no record can be made of it."""
+        if self.reads:
+            self._go_blind(records.INTERNAL)
 
     def ignore(self) -> None:
         """Stops reading what is nothing special."""
@@ -197,6 +199,12 @@ class ConnectionDecoder:
     def _fail(self, error: Exception) -> None:
         _log.error("connection %d of %s: the decoder failed", self.number, self.peer, exc_info=error)
         self.blind(self._now, records.INTERNAL, type(error).__name__)
+
+    def _go_blind(self, reason: int) -> None:
+        self._forget()
+        self._blind = True
+        self._totals.blind_connections += 1
+        self._totals.blinded[reason] = self._totals.blinded.get(reason, 0) + 1
 
     def _forget(self) -> None:
         """Gives back everything but the list of open calls, which end with the connection."""
