@@ -1,4 +1,4 @@
-"""The Watch feed: what is published goes to every subscriber, at once after a rest, then every `COALESCE_S`, at least once a second.
+"""The Watch feed: what is published goes to every subscriber, at once after a rest, else every `COALESCE_S`, at least once a second.
 
 Each batch is encoded once, and all subscribers get the same bytes. A subscriber is a bounded queue: one that does not empty it is
 dropped and told so when it next takes something; the model, the feed and other subscribers never wait for it.
