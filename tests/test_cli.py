@@ -55,7 +55,7 @@ def test_the_version_and_every_command_are_told(capsys: pytest.CaptureFixture[st
         ("inspect", {"--json", "--full", "--redact", "--key", "--keep-numbers"}),
         ("serve", {"--config", "--nativelink-config", "--http", "--log-level", "--listener", "--supervisor"}),
         ("check-config", {"--config", "--nativelink-config", "--http", "--log-level"}),
-        ("demo", {"--http", "--log-level", "--rate", "--workers", "--operations", "--seed"}),
+        ("demo", {"--http", "--log-level", "--rate", "--workers", "--operations", "--seed", "--record"}),
     ],
 )
 def test_help_tells_every_option(name: str, options: set[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -268,3 +268,18 @@ async def test_a_tap_without_enough_descriptors_is_refused(name: str, tmp_path: 
     assert "this process may have 4095 files open, and a tap needs 4096 or more" in err.decode()
     assert "LimitNOFILE" in err.decode()
     assert "Traceback" not in err.decode()
+
+
+async def test_the_demo_records_its_load_without_waiting_for_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "recording"
+    arguments = ["demo", "--record", str(file), "--workers", "3", "--operations", "20"]
+    assert main(arguments) == 0
+    assert f"nativelink-gateway observe --replay {file} --speed max" in capsys.readouterr().out
+    assert main(["inspect", str(file)]) == 0
+    assert "ConnectWorker" in capsys.readouterr().out
+    assert main(arguments) == 1
+    assert "it is there already" in capsys.readouterr().err
+    assert main(["demo", "--record", str(tmp_path / "endless")]) == 1
+    assert "--operations N" in capsys.readouterr().err
+    assert main([*arguments[:2], str(tmp_path / "nowhere" / "file"), *arguments[3:]]) == 1
+    assert "No such file or directory" in capsys.readouterr().err

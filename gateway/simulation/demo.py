@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import grpc
@@ -52,6 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--rate", type=_positive, default=8.0, metavar="R", help="operations a second (default: %(default)s)")
     group.add_argument(
         "--seed", type=int, default=1, metavar="S", help="the same seed plans the same builds (default: %(default)s)"
+    )
+    group.add_argument(
+        "--record",
+        type=Path,
+        metavar="FILE",
+        help="play it in no time, write what a tap would have recorded until the last operation has come, and end",
     )
 
 

@@ -85,18 +85,8 @@ class WorkerApi:
 
     async def _read(self, worker: Worker, context: WorkerContext) -> None:
         scheduler = self._scheduler
-        while (update := await _next(context)) is not None:
-            match update.WhichOneof("update"):
-                case "keep_alive_request":
-                    scheduler.keep_alive(worker)
-                case "execute_complete":
-                    scheduler.execute_complete(worker, update.execute_complete.operation_id)
-                case "execute_result":
-                    scheduler.execute_result(worker, update.execute_result)
-                case "going_away_request":
-                    scheduler.going_away(worker)
-                case "connect_worker_request" | None:
-                    break
+        while (update := await _next(context)) is not None and scheduler.hear(worker, update):
+            pass
         scheduler.remove_worker(worker, "Worker stream ended", disconnect=True)
 
 

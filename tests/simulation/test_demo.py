@@ -22,9 +22,9 @@ def _options(*arguments: str) -> argparse.Namespace:
 
 
 def test_options_have_defaults_that_are_lively() -> None:
-    assert vars(_options()) == {"workers": 12, "operations": 0, "rate": 8.0, "seed": 1}
+    assert vars(_options()) == {"workers": 12, "operations": 0, "rate": 8.0, "seed": 1, "record": None}
     given = vars(_options("--workers", "3", "--operations", "4", "--rate", "5", "--seed", "6"))
-    assert given == {"workers": 3, "operations": 4, "rate": 5.0, "seed": 6}
+    assert given == {"workers": 3, "operations": 4, "rate": 5.0, "seed": 6, "record": None}
 
 
 @pytest.mark.parametrize("arguments", [("--workers", "-1"), ("--rate", "0"), ("--rate", "inf"), ("--rate", "nan"), ("--seed", "x")])
