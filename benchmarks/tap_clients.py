@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import cast
 
-from benchmarks import tap_frames as http2
 from benchmarks import tap_messages as messages
-from benchmarks.tap_frames import DATA, END_STREAM, HEADERS
+from gateway.simulation.quick import frames as http2
+from gateway.simulation.quick.frames import DATA, END_STREAM, HEADERS
 
 _HOST = "127.0.0.1"
 _PATIENCE_S = 60.0

@@ -270,6 +270,29 @@ async def test_a_tap_without_enough_descriptors_is_refused(name: str, tmp_path: 
     assert "Traceback" not in err.decode()
 
 
+async def test_the_demo_at_size_shows_all_of_its_workers_and_keeps_all_of_its_operations(short: Path) -> None:
+    (port,) = free_ports(1)
+    base = f"http://127.0.0.1:{port}/api/v1"
+    arguments = ("--workers", "210", "--operations", "150", "--rate", "60")
+    async with command("demo", "--http", f"127.0.0.1:{port}", *arguments, TMPDIR=str(short)) as demo:
+        await demo.printed(r"^  curl \"?([^\" ]+)\"?$")
+        async with asyncio.timeout(PATIENCE_S):
+            while (status := await asyncio.to_thread(answer, f"{base}/scheduler/status"))["completed_operations"] < 50:
+                await asyncio.sleep(0.1)
+        assert status["total_workers"] == 210
+        operations = await asyncio.to_thread(answer, f"{base}/operations?stage=completed")
+        assert all(operation["command_digest"].startswith("sha256:") for operation in operations[-10:])
+        demo.send(signal.SIGINT)
+        assert await demo.ended() == 0
+    assert entries(short) == []
+
+
+async def test_a_demo_with_more_workers_than_files_that_may_be_open_is_refused() -> None:
+    async with command("demo", "--workers", "100000000") as demo:
+        await demo.logged(r"--workers 100000000: each worker is a connection")
+        assert await demo.ended() == 1
+
+
 async def test_the_demo_records_its_load_without_waiting_for_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "recording"
     arguments = ["demo", "--record", str(file), "--workers", "3", "--operations", "20"]

@@ -7,7 +7,7 @@ import gc
 import sys
 
 from gateway.errors import StartError
-from gateway.simulation.load import Load
+from gateway.simulation.demo import load_of
 from gateway.simulation.quick.timelapse import TimeLapse
 
 _BUFFER_BYTES = 1024 * 1024
@@ -26,7 +26,7 @@ def record_demo(options: argparse.Namespace) -> None:
     gc.disable()
     try:
         with file.open("xb", buffering=_BUFFER_BYTES) as opened:
-            lapse = TimeLapse(Load(options.workers, options.operations, options.rate, options.seed), opened.write)
+            lapse = TimeLapse(load_of(options), opened.write)
             lapse.play()
     except FileExistsError:
         raise StartError(f"--record {file}: a name that is free: it is there already") from None

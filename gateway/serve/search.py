@@ -1,7 +1,7 @@
 """Search: a replica and a question come in, a page of rows goes out; what no index has is looked for between other requests.
 
-100,000 rows take some 30 ms in all: three to copy what there is, then never more than about one at a time. Only so many searches run
-at once, and so many wait.
+100,000 rows take some 30 ms in all: three to copy what there is, then never more than about one at a time. Only so many searches
+run at once, and so many wait.
 """
 
 from __future__ import annotations

@@ -159,7 +159,7 @@ class _Decoder(Protocol):
 
 def handlers(scheduler: Scheduler, cas: Cas) -> Sequence[grpc.GenericRpcHandler]:
     """All services, ready for `server.add_generic_rpc_handlers`."""
-    execution, workers, storage = Execution(scheduler), WorkerApi(scheduler), ContentAddressableStorage(cas)
+    execution, workers = Execution(scheduler), WorkerApi(scheduler)
     reapi = remote_execution.DESCRIPTOR.services_by_name
     return (
         grpc.method_handlers_generic_handler(
@@ -169,14 +169,7 @@ def handlers(scheduler: Scheduler, cas: Cas) -> Sequence[grpc.GenericRpcHandler]
                 "WaitExecution": _streaming(execution.wait_execution, remote_execution.WaitExecutionRequest),
             },
         ),
-        grpc.method_handlers_generic_handler(
-            reapi["ContentAddressableStorage"].full_name,
-            {
-                "FindMissingBlobs": _unary(storage.find_missing_blobs, remote_execution.FindMissingBlobsRequest),
-                "BatchUpdateBlobs": _unary(storage.batch_update_blobs, remote_execution.BatchUpdateBlobsRequest),
-                "BatchReadBlobs": _unary(storage.batch_read_blobs, remote_execution.BatchReadBlobsRequest),
-            },
-        ),
+        storage_handler(cas),
         grpc.method_handlers_generic_handler(
             reapi["Capabilities"].full_name,
             {"GetCapabilities": _unary(get_capabilities, remote_execution.GetCapabilitiesRequest)},
@@ -185,6 +178,19 @@ def handlers(scheduler: Scheduler, cas: Cas) -> Sequence[grpc.GenericRpcHandler]
             worker_api.DESCRIPTOR.services_by_name["WorkerApi"].full_name,
             {"ConnectWorker": _both_ways(workers.connect_worker)},
         ),
+    )
+
+
+def storage_handler(cas: Cas) -> grpc.GenericRpcHandler:
+    """The CAS alone."""
+    storage = ContentAddressableStorage(cas)
+    return grpc.method_handlers_generic_handler(
+        remote_execution.DESCRIPTOR.services_by_name["ContentAddressableStorage"].full_name,
+        {
+            "FindMissingBlobs": _unary(storage.find_missing_blobs, remote_execution.FindMissingBlobsRequest),
+            "BatchUpdateBlobs": _unary(storage.batch_update_blobs, remote_execution.BatchUpdateBlobsRequest),
+            "BatchReadBlobs": _unary(storage.batch_read_blobs, remote_execution.BatchReadBlobsRequest),
+        },
     )
 
 

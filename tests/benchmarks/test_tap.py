@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks import tap_envoy
-from benchmarks import tap_frames as http2
 from benchmarks import tap_messages as messages
 from benchmarks import tap_places as places
 from benchmarks.processes import Process, cpu_s, resident_mb
 from benchmarks.verdicts import Verdicts, share
 from gateway.pb import remote_execution_pb2 as reapi
 from gateway.pb import worker_api_pb2 as api
+from gateway.simulation.quick import frames as http2
 
 
 @pytest.fixture

@@ -20,15 +20,13 @@ from gateway.simulation.cas import Cas
 from gateway.simulation.load import Load
 from gateway.simulation.mix import Planned, fleet, plan
 from gateway.simulation.playbook import Playbook
+from gateway.simulation.quick.peers import CLIENT_AGENT, CONNECT_WORKER, EXECUTE, WORKER_AGENT
 from gateway.simulation.quick.tape import TO_CLIENT, TO_SERVER, Line, Tape
 from gateway.simulation.quick.told import Told, follow
 from gateway.simulation.quick.worker import QuickWorker
 from gateway.simulation.scheduler import Scheduler
 from gateway.simulation.settings import Settings
 from gateway.simulation.workers import WorkerSpec, registration
-
-EXECUTE = "/build.bazel.remote.execution.v2.Execution/Execute"
-CONNECT_WORKER = "/com.github.trace_machina.nativelink.remote_execution.WorkerApi/ConnectWorker"
 
 #: When every recording begins, unless said otherwise: 2026-01-01.
 BEGAN_S = 1_767_225_600
@@ -37,7 +35,6 @@ _TICK_S = 1.0
 #: Within it all workers register.
 _REGISTERING_S = 1.0
 _LISTENERS = {"execution": (50151, 50051, ["execution"]), "workers": (50161, 50061, ["worker_api", "admin"])}
-_CLIENT_AGENT, _WORKER_AGENT = "simulated-bazel/1", "simulated-worker/1"
 
 
 class TimeLapse:
@@ -119,7 +116,7 @@ class TimeLapse:
         """A worker comes, for good."""
         tape, scheduler = self._tape, self.scheduler
         line = tape.connect(self._now, "workers", f"10.0.{number // 250}.{number % 250 + 1}:40000")
-        stream = tape.call(self._now, line, CONNECT_WORKER, _WORKER_AGENT)
+        stream = tape.call(self._now, line, CONNECT_WORKER, WORKER_AGENT)
         request = registration(spec)
         tape.message(self._now, line, stream, TO_SERVER, worker_api.UpdateForScheduler(connect_worker_request=request))
 
@@ -146,7 +143,7 @@ class TimeLapse:
         digest = self._cas.put(job.action())
         self._playbook.write(digest, job.run)
         line = self._clients[item.client]
-        stream = tape.call(self._now, line, EXECUTE, _CLIENT_AGENT, item.invocation.metadata(job, digest).SerializeToString())
+        stream = tape.call(self._now, line, EXECUTE, CLIENT_AGENT, item.invocation.metadata(job, digest).SerializeToString())
         request = job.request(digest)
         tape.message(self._now, line, stream, TO_SERVER, request)
 
