@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +93,27 @@ def end(process: subprocess.Popen[Any]) -> None:
         if pipe is not None:
             with suppress(OSError):
                 pipe.close()
+
+
+@contextmanager
+def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """As `end`, for a block."""
+    try:
+        yield process
+    finally:
+        end(process)
+
+
+def first_line(process: subprocess.Popen[str]) -> int:
+    """The number that it says first."""
+    assert process.stdout is not None
+    return int(process.stdout.readline())
+
+
+def until_exists(path: Path) -> None:
+    """Waits for a file."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not path.exists():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{path} did not appear")
+        time.sleep(0.02)

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.http_peers import get
-from benchmarks.processes import HOST, PATIENCE_S, Process
+from benchmarks.processes import HOST, PATIENCE_S, Process, until_exists
 from benchmarks.reading_state import operation
 
 #: The module of the processes here.
@@ -58,7 +58,7 @@ class Followed(Serving):
         self._stack = stack
         self._directory = directory
         self._implementer = Process(stack, PROCESSES, "implementer", directory, operations, workers)
-        _until_exists(directory / "introspection.sock")
+        until_exists(directory / "introspection.sock")
         super().__init__(directory)
         stack.callback(self.end)
         self.ready()
@@ -103,11 +103,3 @@ class Another(Serving):
     def _snapshots(self) -> int:
         (line,) = [line for line in get(f"{self.base}/metrics").splitlines() if line.startswith(_SNAPSHOTS)]
         return int(float(line.split()[1]))
-
-
-def _until_exists(path: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not path.exists():
-        if time.monotonic() > deadline:
-            raise SystemExit(f"{path} did not appear")
-        time.sleep(0.02)

@@ -27,11 +27,12 @@ from gateway.model.events import Stage
 from gateway.model.identity import ActionKey, Digest, StreamId
 from gateway.model.scheduler import SchedulerModel
 from gateway.model.settings import ModelSettings
-from gateway.observe.introspection.accumulated import accumulated
+from gateway.observe.introspection.accumulated import Accumulated
 from gateway.observe.statistics import Statistics
 from gateway.pb import introspection_pb2 as pb
 from gateway.serve.metrics.exposition import Exposition
 from gateway.serve.metrics.latencies import Latencies
+from gateway.serve.ongoing import Ongoing
 from gateway.serve.overview import Overview
 from gateway.serve.replica import Replica
 from gateway.serve.rows import operation_row, worker_row
@@ -106,14 +107,13 @@ def _followed(workers: int, operations: int, told: pb.Statistics) -> Upstream:
 
 async def _measure(workers: int, operations: int, scrapes: int) -> Cost:
     _, counted, change = _observed(workers, operations)
-    publish = []
+    made_by, publish, told = Accumulated(), [], b""
     for _ in range(scrapes):
         began = time.process_time_ns()
-        told = accumulated(counted, sees_clients=True, sees_workers=True)
-        told.SerializeToString()
+        told = made_by.encode(counted, sees_clients=True, sees_workers=True)
         publish.append((time.process_time_ns() - began) / 1e6)
-    upstream = _followed(workers, operations, told)
-    exposed = _Exposition(upstream, Overview(upstream), Latencies(_ROUTES))
+    upstream = _followed(workers, operations, pb.Statistics.FromString(told))
+    exposed = _Exposition(upstream, Overview(upstream), Latencies(_ROUTES), Ongoing())
     made = []
     held: list[float] = []
     watching = asyncio.create_task(_watch(held), name="watch")

@@ -16,9 +16,15 @@ import pytest
 from gateway import __version__
 from gateway.cli import main
 from gateway.cli.process import run_until_stopped
+from gateway.client.arguments import COMMANDS as QUESTIONS
 from gateway.errors import StartError
 from tests.certificates import Authority
 from tests.command import PATIENCE_S, Settings, command, finished, free_ports
+
+OF_OPERATIONS = {
+    *("--stage", "--worker", "--digest", "--instance", "--invocation", "--target", "--mnemonic", "--status", "--min-age"),
+    "--property",
+}
 
 
 def test_the_version_and_every_command_are_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -28,12 +34,18 @@ def test_the_version_and_every_command_are_told(capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit):
         main(["--help"])
     told = capsys.readouterr().out
-    assert all(f"    {each}" in told for each in ("run", "tap", "observe", "serve", "inspect", "check-config", "demo"))
+    assert all(f"    {each}" in told for each in ("run", "tap", "observe", "serve", "inspect", "check-config", "demo", *QUESTIONS))
 
 
 @pytest.mark.parametrize(
     ("name", "options"),
     [
+        ("status", {"--url", "--json"}),
+        ("workers", {"--url", "--json", "--state", "--id-prefix", "--property", "--limit"}),
+        ("operations", {"--url", "--json", "--limit", *OF_OPERATIONS}),
+        ("operation", {"--url", "--json", "--wait-for", "--timeout"}),
+        ("watch", {"--url", "--interval", *OF_OPERATIONS}),
+        ("events", {"--url", "--json", "--kind", "--since", "--state", "--id-prefix", *OF_OPERATIONS} - {"--min-age"}),
         ("run", {"--config", "--nativelink-config", "--http", "--log-level", "--record", "--record-bytes", "--take-over"}),
         (
             "tap",
@@ -78,6 +90,11 @@ def test_help_tells_every_option(name: str, options: set[str], capsys: pytest.Ca
         ["observe", "--speed", "fast"],
         ["tap", "--record-bytes", "5"],
         ["inspect"],
+        ["operation"],
+        ["operation", "x", "--wait-for", "queued"],
+        ["operation", "x", "--wait-for", "completed", "--timeout", "soon"],
+        ["workers", "--property", "x"],
+        ["watch", "--interval", "0.1"],
     ],
 )
 def test_a_mistake_in_the_arguments_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from gateway import __version__
 from gateway.cli.inspection import add_arguments as add_inspection
 from gateway.cli.recording import DEFAULT_BYTES, LEAST_BYTES
+from gateway.client.arguments import COMMANDS as QUESTIONS
+from gateway.client.arguments import add_arguments as add_question
 from gateway.logs import LEVELS
 
 _ABOUT = """\
@@ -28,7 +30,7 @@ environment:
 
 exit codes:
   0 stopped as told   1 a port, a directory or a lock is not to be had   2 mistakes in arguments or configuration
-  70 a defect: please report what was logged"""
+  70 a defect: please report what was logged; commands that ask a gateway have more, see their --help"""
 
 _COMMANDS = {
     "run": "the whole gateway: starts tap, observe and serve, each a process, and keeps them running",
@@ -38,6 +40,7 @@ _COMMANDS = {
     "inspect": "print what is in a recording, or write one that may be shown to others",
     "check-config": "print the resolved configuration, or every mistake in it, and exit",
     "demo": "a simulated NativeLink with workers and builds behind the whole gateway, to try it out",
+    **QUESTIONS,
 }
 
 
@@ -56,6 +59,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         command = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.", allow_abbrev=False)
         if name == "inspect":
             add_inspection(command)
+            continue
+        if name in QUESTIONS:
+            add_question(command, name)
             continue
         _add_options(command, name)
         if name == "demo" and name in arguments:

@@ -8,12 +8,14 @@ import faulthandler
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from gateway.cli.arguments import parse
 from gateway.cli.inspection import inspect
 from gateway.cli.process import DEFECT, die_with, raise_descriptor_limit, run_until_stopped
 from gateway.cli.recording import RecordTo
+from gateway.client.arguments import COMMANDS as QUESTIONS
 from gateway.config.load import load_config
 from gateway.config.resolved import to_json
 from gateway.config.types import Config
@@ -29,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says. No traceback for what a person can mend."""
     options = parse(sys.argv[1:] if arguments is None else arguments)
     try:
+        if options.command in QUESTIONS:
+            return _ask(options)
         if options.command == "check-config":
             sys.stdout.write(to_json(_load(options)))
             sys.stdout.flush()
@@ -49,6 +53,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read the output has gone; what is still buffered would fail again when the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _ask(options: argparse.Namespace) -> int:
+    from gateway.client.command import ask  # noqa: PLC0415 # rich and http.client, which the other commands do without
+
+    try:
+        return ask(options)
+    except GatewayError:
+        raise
+    except Exception:  # noqa: BLE001 # exit code 1 is an answer of these commands
+        traceback.print_exc()
+        return DEFECT
 
 
 def _work(options: argparse.Namespace) -> int:

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import uvloop
 
+from gateway.cli.memory import collect_rarely, keep_freed_memory
 from gateway.cli.process import run_until_stopped
 from gateway.cli.recording import RecordTo, recording
 from gateway.config.state_directory import prepare_state_dir
@@ -70,7 +71,12 @@ def run_role(role: str, config: Config, inherited: Mapping[str, int], tap: TapOp
         if not tap.take_over:
             alone.lock(within_s=0)
             is_ours.set()
-        work = _tap(config, listeners, tap, alone, is_ours) if role == "tap" else _WORK[role](config, listeners)
+        if role == "tap":
+            work = _tap(config, listeners, tap, alone, is_ours)
+            keep_freed_memory()
+        else:
+            work = _WORK[role](config, listeners)
+        collect_rarely()
         run_until_stopped(work, stop_timeout_s=config.stop_timeout_s, loop_factory=uvloop.new_event_loop)
 
 

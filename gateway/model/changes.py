@@ -6,11 +6,10 @@ or knows from the change that it is gone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gateway.model.events import Stage
 from gateway.model.identity import Properties
 from gateway.model.records import Anomaly
+from gateway.model.value import value
 
 #: Every `reason` of WorkerRemoved.
 WORKER_REMOVALS = (
@@ -28,7 +27,7 @@ WORKER_REMOVALS = (
 ATTEMPT_FAILURES = ("worker lost", "internal error", "overtaken")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Change:
     """Anything that became different."""
 
@@ -38,7 +37,7 @@ class Change:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WorkerChanged(Change):
     """A worker appeared, or an attribute of it has a new value."""
 
@@ -47,7 +46,7 @@ class WorkerChanged(Change):
     appeared: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WorkerRemoved(Change):
     """A worker is no longer connected."""
 
@@ -57,7 +56,7 @@ class WorkerRemoved(Change):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RegistrationRefused(Change):
     """A worker registered in vain."""
 
@@ -68,7 +67,7 @@ class RegistrationRefused(Change):
     status_message: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OperationChanged(Change):
     """An operation appeared, or an attribute of it has a new value."""
 
@@ -79,7 +78,7 @@ class OperationChanged(Change):
     stage: Stage
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OperationRemoved(Change):
     """An operation is no longer listed."""
 
@@ -89,7 +88,7 @@ class OperationRemoved(Change):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AttemptBegan(Change):
     """A worker got an operation."""
 
@@ -101,7 +100,7 @@ class AttemptBegan(Change):
     queued_since: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AttemptFailed(Change):
     """A worker that had an operation has it no longer and brought no result: it is queued again, or has failed for good."""
 
@@ -112,19 +111,19 @@ class AttemptFailed(Change):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SchedulerRestarted(Change):
     """The scheduler was seen to begin anew; uptime starts again."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AnomalyFound(Change):
     """Something contradicted the lifecycle or could not be read."""
 
     anomaly: Anomaly
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RecordsLost(Change):
     """Records between tap and model are missing."""
 

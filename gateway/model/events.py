@@ -8,10 +8,10 @@ Order between events of different connections is not causal; order within one co
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from gateway.model.identity import ActionKey, ConnectionId, Digest, Properties, StreamId
+from gateway.model.value import value
 
 
 class Stage(Enum):
@@ -27,7 +27,7 @@ class Stage(Enum):
     __hash__ = object.__hash__
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Event:
     """Anything that happened."""
 
@@ -35,7 +35,7 @@ class Event:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RequestMetadata:
     """REAPI RequestMetadata of a request; empty strings were not sent."""
 
@@ -49,7 +49,7 @@ class RequestMetadata:
     configuration_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Outcome:
     """How an execution ended: REAPI ExecuteResponse, or a worker's `internal_error`."""
 
@@ -76,7 +76,7 @@ class Outcome:
 # --- the clients' side: Execution -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ExecuteRequested(Event):
     """A client called Execute and its request was read."""
 
@@ -89,7 +89,7 @@ class ExecuteRequested(Event):
     user_agent: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WaitRequested(Event):
     """A client called WaitExecution."""
 
@@ -101,7 +101,7 @@ class WaitRequested(Event):
     user_agent: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OperationUpdated(Event):
     """The scheduler sent an Operation on a client's stream."""
 
@@ -109,13 +109,13 @@ class OperationUpdated(Event):
     #: Operation.name: `{instance_name}/{client_operation_id}`.
     name: str
     stage: Stage
-    #: ExecuteOperationMetadata.action_digest, its function told by length; None: not sent.
+    #: ExecuteOperationMetadata.action_digest, its function told by length; None: not sent, or the request named it.
     digest: Digest | None
     #: Set when `done`.
     outcome: Outcome | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FollowerLeft(Event):
     """An Execute or WaitExecution stream ended: after `done`, cancelled, refused, or its connection went away."""
 
@@ -128,7 +128,7 @@ class FollowerLeft(Event):
 # --- the workers' side: WorkerApi -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WorkerConnected(Event):
     """The scheduler answered a registration with a worker id."""
 
@@ -143,7 +143,7 @@ class WorkerConnected(Event):
     user_agent: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WorkerRefused(Event):
     """A registration ended without a worker id."""
 
@@ -156,7 +156,7 @@ class WorkerRefused(Event):
     status_message: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WorkerKeptAlive(Event):
     """A worker sent keep-alives, the last of them at `last_at` (at most `at`)."""
 
@@ -165,14 +165,14 @@ class WorkerKeptAlive(Event):
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WorkerLeaving(Event):
     """A worker sent going_away_request: the scheduler removes it at once; results may still come."""
 
     worker_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OperationAssigned(Event):
     """The scheduler sent StartExecute to a worker."""
 
@@ -185,7 +185,7 @@ class OperationAssigned(Event):
     platform: Properties
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class KillRequested(Event):
     """The scheduler told a worker to kill an operation."""
 
@@ -193,7 +193,7 @@ class KillRequested(Event):
     operation_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ExecutionCompleted(Event):
     """A worker sent ExecuteComplete: the command ended, results are being uploaded."""
 
@@ -201,7 +201,7 @@ class ExecutionCompleted(Event):
     operation_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ResultReported(Event):
     """A worker sent ExecuteResult."""
 
@@ -210,14 +210,14 @@ class ResultReported(Event):
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DisconnectSent(Event):
     """The scheduler sent `disconnect` to a worker: an eviction, or the scheduler stops."""
 
     worker_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WorkerStreamEnded(Event):
     """A ConnectWorker stream that had got a worker id ended."""
 
@@ -226,7 +226,7 @@ class WorkerStreamEnded(Event):
     status_message: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DrainSet(Event):
     """An admin call that set or cleared draining was answered with success."""
 
@@ -237,7 +237,7 @@ class DrainSet(Event):
 # --- around the streams -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ConnectionOpened(Event):
     """A peer connected to a tap."""
 
@@ -246,7 +246,7 @@ class ConnectionOpened(Event):
     listener: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ConnectionClosed(Event):
     """A connection through a tap is gone; the ends of its streams were told before."""
 
@@ -255,14 +255,14 @@ class ConnectionClosed(Event):
     by_upstream: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ConnectRefused(Event):
     """NativeLink did not accept a connection."""
 
     listener: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ActionRead(Event):
     """The CAS answered with the Action of a digest."""
 
@@ -276,7 +276,7 @@ class ActionRead(Event):
     platform: Properties
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MessageUnread(Event):
     """A message of a tapped call was seen and could not be read: too large, damaged, or of an unknown kind."""
 
@@ -284,7 +284,7 @@ class MessageUnread(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReadingStopped(Event):
     """A connection that carries tapped calls is forwarded without being read from here on; its streams are unknown."""
 
@@ -292,7 +292,7 @@ class ReadingStopped(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RecordsMissed(Event):
     """Records of a run were lost; what the open streams' own state says follows, then StreamsConfirmed."""
 
@@ -300,7 +300,7 @@ class RecordsMissed(Event):
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StreamsConfirmed(Event):
     """Of this run exactly these streams and connections are open; every other one ended unseen."""
 
@@ -309,7 +309,7 @@ class StreamsConfirmed(Event):
     connections: frozenset[ConnectionId]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RunEnded(Event):
     """A tap's run is over (a new one began): all its streams and connections ended, at the time of its last record."""
 

@@ -225,8 +225,8 @@ class Followers:
         if row is None:
             return
         row.kept_alive_at = max(row.kept_alive_at, half.kept_alive_at)
-        if half.done or half.followers:
+        if half.followers:
             self._register.touch(row)
-        else:
+        elif not half.done:
             row.live.pop(half.order, None)
             self._correlation.told(half)

@@ -118,7 +118,10 @@ class Row(Operation):
     @property
     def is_over(self) -> bool:
         """Completed, by the word of either side."""
-        return self.work is Work.FINISHED or (len(self.clients) > len(self.live) and any(half.done for half in self.clients))
+        clients = self.clients
+        if self.work is Work.FINISHED:
+            return True
+        return len(clients) > len(self.live) and (clients[0].done or any(half.done for half in clients))
 
     @property
     def holder(self) -> str | None:
@@ -146,17 +149,18 @@ class Row(Operation):
 
     def seen(self) -> Seen:
         """What its clients were told, for the lifecycle's table."""
-        if len(self.clients) > len(self.live) and any(half.done for half in self.clients):
+        clients, live = self.clients, self.live
+        if len(clients) > len(live) and (clients[0].done or any(half.done for half in clients)):
             return Seen.COMPLETED
-        if self.live:
-            half = next(reversed(self.live.values()))
+        if live:
+            half = next(reversed(live.values()))
             if half.told > self.work_changed:
                 if half.was_requeued:
                     return Seen.REQUEUED
                 if half.stage is Stage.EXECUTING:
                     return Seen.RESUMED
             return _SEEN[half.stage]
-        return _SEEN[max(self.clients, key=attrgetter("told")).stage] if self.clients else Seen.NOTHING
+        return _SEEN[max(clients, key=attrgetter("told")).stage] if clients else Seen.NOTHING
 
     def assign(self, worker_id: str, at: int, event: int, reserved: Properties) -> None:
         """A worker got it."""
@@ -197,7 +201,9 @@ class Row(Operation):
             first = clients[0]
             self.load_at = first.load_at
             self.first_update_at = first.first_update_at
-            self.priority = next((half.priority for half in clients if half.priority is not None), None)
+            self.priority = first.priority
+            if first.priority is None and len(clients) > 1:
+                self.priority = next((half.priority for half in clients if half.priority is not None), None)
         else:
             self.priority = self.first_update_at = None
             self.load_at = self.work_seen_at or self.load_at
@@ -216,5 +222,7 @@ class Row(Operation):
         self.stage = stage
         if not clients or self.scheduler_operation_id is None:
             self.join = Join.NONE
+        elif clients[0].is_proven or (len(clients) > 1 and any(half.is_proven for half in clients)):
+            self.join = Join.PROVEN
         else:
-            self.join = Join.PROVEN if any(half.is_proven for half in clients) else Join.TENTATIVE
+            self.join = Join.TENTATIVE

@@ -162,7 +162,7 @@ class Pools:
 
 def opposite(key: ActionKey) -> ActionKey:
     """The same action, cacheable or not the other way round."""
-    return key._replace(cacheable=not key.cacheable)
+    return ActionKey(key.instance_name, key.digest, not key.cacheable)
 
 
 def forget_awaiting(pool: Pool, row: Row) -> None:

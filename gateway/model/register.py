@@ -211,13 +211,20 @@ class Register:
             for row in touched.values():
                 self._flush_row(row)
             self.expire()
-        for worker_id, appeared in self._touched_workers.items():
-            worker = self.workers[worker_id]
-            self._count_worker(worker_id, (worker.can_accept_work, worker.is_paused, worker.is_draining))
-            self.emit(WorkerChanged, worker.arrival, worker_id, appeared)
-        self._touched_workers.clear()
+        if self._touched_workers:
+            for worker_id, appeared in self._touched_workers.items():
+                worker = self.workers[worker_id]
+                self._count_worker(worker_id, (worker.can_accept_work, worker.is_paused, worker.is_draining))
+                self.emit(WorkerChanged, worker.arrival, worker_id, appeared)
+            self._touched_workers.clear()
+        if not self._changes:
+            return []
         changes, self._changes = self._changes, []
         return changes
+
+    def is_due(self) -> bool:
+        """Whether there is something whose time has come."""
+        return self.timers.next_at <= self.now or self.retention.next_at <= self.now
 
     def expire(self) -> None:
         """Drops completed operations whose time is over, or that are too many."""
@@ -232,20 +239,21 @@ class Register:
         if row.is_abandoned and not row.live and row.work is not Work.RUNNING:
             self.drop(row, "abandoned")
             return
-        before, stage = self._counted_stages.get(row.arrival), row.stage
+        arrival, stage = row.arrival, row.stage
+        before = self._counted_stages.get(arrival)
         if before is not stage:
             if before is not None:
                 self.stages[before] -= 1
             self.stages[stage] += 1
-            self._counted_stages[row.arrival] = stage
+            self._counted_stages[arrival] = stage
             where = f" on {row.worker_id}" if row.worker_id is not None else ""
             self.tell(row, f"{before.value} -> {stage.value}{where}" if before is not None else f"{stage.value}{where}")
             if stage is Stage.COMPLETED:
-                self.retention.completed(self.now, row.arrival)
+                self.retention.completed(self.now, arrival)
                 self.settle_later(row)
         if stage is not Stage.COMPLETED and not row.live:
             self.abandon_later(row)
-        self.emit(OperationChanged, row.arrival, row.operation_id, before if row.is_announced else None, stage)
+        self.emit(OperationChanged, arrival, row.operation_id, before if row.is_announced else None, stage)
         row.is_announced = True
 
     def settle_later(self, row: Row) -> None:

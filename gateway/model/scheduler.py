@@ -105,6 +105,10 @@ class SchedulerModel:
 
     def advance(self, at: int) -> list[Change]:
         """What became different because it is `at`, Unix nanoseconds; a time before the latest known one changes nothing."""
+        register = self._register
+        if at <= register.now and not register.is_due():
+            # Nearly always: the event that was just applied had this time.
+            return []
         self._move_to(at)
         return self._register.flush()
 
@@ -217,6 +221,11 @@ class SchedulerModel:
             self.observed_since = self.up_since = at
         register.now = max(register.now, at)
         register.event += 1
+        if register.is_due():
+            self._take_due()
+
+    def _take_due(self) -> None:
+        register = self._register
         for due, subject in register.timers.take(register.now):
             if due is Due.UNCONFIRMED:
                 self._gaps.lose_unconfirmed()

@@ -6,15 +6,15 @@ state as it was.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.model.events import Event, RequestMetadata
 from gateway.model.identity import StreamId
+from gateway.model.value import value
 from gateway.pb import tap_pb2
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Origin:
     """Whose call it is."""
 

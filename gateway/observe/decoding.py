@@ -84,18 +84,20 @@ def outcome(response: reapi.ExecuteResponse, usage: worker_api_pb2.ActionResourc
     exit_code = queued_at = started_at = completed_at = None
     worker_id = ""
     if response.HasField("result"):
-        exit_code = response.result.exit_code
-        if response.result.HasField("execution_metadata"):
-            metadata = response.result.execution_metadata
+        result = response.result
+        exit_code = result.exit_code
+        if result.HasField("execution_metadata"):
+            metadata = result.execution_metadata
             worker_id = metadata.worker
             queued_at = unix_ns(metadata.queued_timestamp) if metadata.HasField("queued_timestamp") else None
             if metadata.HasField("execution_start_timestamp"):
                 started_at = unix_ns(metadata.execution_start_timestamp)
             if metadata.HasField("execution_completed_timestamp"):
                 completed_at = unix_ns(metadata.execution_completed_timestamp)
+    status = response.status
     return Outcome(
-        status_code=response.status.code,
-        status_message=response.status.message,
+        status_code=status.code,
+        status_message=status.message,
         exit_code=exit_code,
         cached=response.cached_result,
         queued_at=queued_at,

@@ -22,7 +22,7 @@ WAIT_EXECUTION = _SERVICE + "WaitExecution"
 class ExecutionCall:
     """One Execute or WaitExecution stream."""
 
-    __slots__ = ("_cacheability", "_done", "_known", "_origin", "_schedulers", "_waits", "foreign")
+    __slots__ = ("_cacheability", "_done", "_known", "_named", "_origin", "_schedulers", "_waits", "foreign")
 
     def __init__(self, origin: Origin, *, waits: bool, schedulers: Schedulers, cacheability: Cacheability) -> None:
         self._origin = origin
@@ -31,6 +31,8 @@ class ExecutionCall:
         self._cacheability = cacheability
         #: The model was told of the request.
         self._known = False
+        #: The request named the action, and updates say nothing new of it.
+        self._named = False
         #: The update with `done` came.
         self._done = False
         self.foreign = ""
@@ -44,7 +46,7 @@ class ExecutionCall:
         if self.foreign:
             return []
         key = self._cacheability.requested(at, decoding.action_key(request))
-        self._known = True
+        self._known = self._named = True
         origin = self._origin
         return [
             ExecuteRequested(
@@ -62,7 +64,9 @@ class ExecutionCall:
             return []
         # An operation that is done is completed, even where a scheduler leaves the metadata of the last message out.
         stage = Stage.COMPLETED if operation.done else decoding.stage(metadata.stage)
-        digest = decoding.digest(metadata.action_digest) if metadata.HasField("action_digest") else None
+        digest = None
+        if not self._named and metadata.HasField("action_digest"):
+            digest = decoding.digest(metadata.action_digest)
         events.append(OperationUpdated(at, self._origin.stream, operation.name, stage, digest, outcome))
         self._done = self._done or operation.done
         return events

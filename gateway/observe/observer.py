@@ -127,8 +127,10 @@ class Observer:
         changes: list[Change] = []
         for translator, record in records:
             for event in translator.translate(record):
-                changes += self._counted(model.apply(event))
-            changes += self._counted(model.advance(translator.now))
+                if applied := model.apply(event):
+                    changes += self._counted(applied)
+            if advanced := model.advance(translator.now):
+                changes += self._counted(advanced)
         self._changed(changes)
 
     def want_actions(self) -> None:
@@ -142,8 +144,7 @@ class Observer:
 
     def _counted(self, changes: list[Change]) -> list[Change]:
         """The changes of one event; statistics look at the model while it is as they left it."""
-        if changes:
-            self._statistics.count(changes, self._model)
+        self._statistics.count(changes, self._model)
         return changes
 
     def _changed(self, changes: list[Change]) -> None:

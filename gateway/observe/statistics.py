@@ -128,10 +128,11 @@ class Statistics:
 
     def count(self, changes: Iterable[Change], model: SchedulerModel) -> None:
         """Take in what one event changed, before the next is applied."""
+        operations = model.operations
         for change in changes:
             match change:
                 case OperationChanged():
-                    operation = model.operations.get(change.arrival)
+                    operation = operations.get(change.arrival)
                     if operation is not None:
                         self._operation(operation, change)
                 case WorkerChanged():

@@ -67,13 +67,18 @@ class Translator:
         self.now = max(self.now, at)
         lost: list[Event] = []
         if kind not in {"gap", "state_begin", "open_stream", "state_end"}:
-            if record.sequence < self.next_sequence:
+            sequence, expected = record.sequence, self.next_sequence
+            if sequence < expected:
                 return []  # seen before the link broke
-            if record.sequence > self.next_sequence:
+            if sequence > expected:
                 # The tap would have said Gap: something between it and here lost records.
-                lost = self._missed(at, self.next_sequence, record.sequence - 1)
-            self.next_sequence = record.sequence + 1
-        events = self._read(conversations, at, record)
+                lost = self._missed(at, expected, sequence - 1)
+            self.next_sequence = sequence + 1
+        if kind == "message":
+            # Nearly always.
+            events = conversations.message(at, record.connection, record.stream, record.message)
+        else:
+            events = self._read(conversations, at, record)
         return lost + events if lost else events
 
     def _read(  # noqa: C901 - a table: one line for every kind of record

@@ -18,3 +18,5 @@ class Asked:
     accepts: str
     #: If-None-Match; None: none.
     if_none_match: str | None
+    #: Last-Event-ID; None: none.
+    last_event_id: str | None = None

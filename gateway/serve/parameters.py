@@ -12,8 +12,9 @@ import grpc
 from gateway.query.filter import WORKER_STATES, OperationFilter, WorkerFilter
 from gateway.query.order import OPERATION_KEY_LENGTH, WORKER_KEY_LENGTH, OrderKey
 from gateway.query.page import DEFAULT_LIMIT, MAX_LIMIT, BadPageTokenError, decode_token
+from gateway.serve.events.wire import parse_position
 from gateway.serve.problems import bad_request, quoted
-from gateway.serve.queries import OperationsQuery, WorkersQuery
+from gateway.serve.queries import EventsQuery, OperationsQuery, Wait, WorkersQuery
 from gateway.serve.target import Target
 
 #: The cursor; it comes from the Link header of the page before.
@@ -26,18 +27,31 @@ STAGE_FILTERS = {"queued": "Queued", "executing": "Executing", "completed": "Com
 STATUS_FILTERS = {code.name.lower(): code.value[0] for code in grpc.StatusCode}
 #: Of `view`.
 VIEWS = ("basic", "full")
+#: Of `wait_for`, to the stages that end the wait: what completed has been executing.
+WAIT_FOR = {"executing": frozenset({"Executing", "Completed"}), "completed": frozenset({"Completed"})}
+#: Seconds of a wait, where nothing else is asked for and at most.
+DEFAULT_WAIT_S = 60.0
+MAX_WAIT_S = 300
 #: Rows of a page in full, where nothing else is asked for and at most: each is asked of upstream.
 DEFAULT_FULL_LIMIT = 100
 MAX_FULL_LIMIT = 1_000
 #: What a name of a platform property follows in the name of a parameter.
 PROPERTY = "property."
 
+#: Of `kind`: what events are about.
+KINDS = ("workers", "operations", "scheduler", "health")
+
 _WORKERS = ("view", "state", "id_prefix", f"{PROPERTY}NAME", "limit", PAGE_TOKEN)
 _OPERATIONS = (
     *("view", "stage", "worker_id", "digest", "instance", "invocation_id", "target", "mnemonic", "status", "min_age_s"),
     *(f"{PROPERTY}NAME", "limit", PAGE_TOKEN),
 )
+#: Filters of events by the kind that they are about; those of the lists but for an age, which changes without an event.
+_OF_WORKERS = ("state", "id_prefix")
+_OF_OPERATIONS = ("stage", "worker_id", "digest", "instance", "invocation_id", "target", "mnemonic", "status")
+_EVENTS = ("kind", "since", *_OF_WORKERS, *_OF_OPERATIONS, f"{PROPERTY}NAME")
 _ENTITY = ("view",)
+_OPERATION = ("view", "wait_for", "timeout")
 #: Seconds; a year.
 _MAX_AGE_S = 31_536_000
 _REMEMBERED = 1_024
@@ -49,12 +63,27 @@ def no_parameters(target: Target) -> None:
 
 
 def is_full(target: Target) -> bool:
-    """Whether an entity is asked for with everything that is known of it.
+    """Whether a worker is asked for with everything that is known of it.
 
     Raises:
         ProblemError: 400.
     """
     return _is_full(_single(target, _ENTITY))
+
+
+def operation_question(target: Target) -> tuple[bool, Wait | None]:
+    """Whether an operation is asked for with everything that is known of it, and what to wait for before.
+
+    Raises:
+        ProblemError: 400.
+    """
+    given = _single(target, _OPERATION)
+    return _is_full(given), _wait(given)
+
+
+def waits(target: Target) -> bool:
+    """Whether the answer may be made to wait."""
+    return any(name == "wait_for" for name, _ in target.parameters)
 
 
 @lru_cache(_REMEMBERED)
@@ -66,12 +95,7 @@ def workers_query(target: Target) -> WorkersQuery:
     """
     given = _single(target, _WORKERS)
     full = _is_full(given)
-    wanted = WorkerFilter(
-        states=_words(given, "state", {word: word for word in WORKER_STATES}),
-        properties=_properties(given),
-        id_prefix=given.get("id_prefix"),
-    )
-    return WorkersQuery(wanted, _limit(given, MAX_LIMIT, full=full), _after(given, WORKER_KEY_LENGTH), full)
+    return WorkersQuery(_worker_filter(given), _limit(given, MAX_LIMIT, full=full), _after(given, WORKER_KEY_LENGTH), full)
 
 
 @lru_cache(_REMEMBERED)
@@ -83,7 +107,43 @@ def operations_query(target: Target) -> OperationsQuery:
     """
     given = _single(target, _OPERATIONS)
     full = _is_full(given)
-    wanted = OperationFilter(
+    after = _after(given, OPERATION_KEY_LENGTH)
+    limit = _limit(given, DEFAULT_LIMIT, full=full)
+    return OperationsQuery(_operation_filter(given), limit, after, full, _min_age_s(given))
+
+
+@lru_cache(_REMEMBERED)
+def events_query(target: Target) -> EventsQuery:
+    """What GET /api/v1/events is asked for; everything where nothing is said.
+
+    Raises:
+        ProblemError: 400.
+    """
+    given = _single(target, _EVENTS)
+    kinds = _words(given, "kind", {word: word for word in KINDS}) or frozenset(KINDS)
+    for kind, names in (("workers", _OF_WORKERS), ("operations", _OF_OPERATIONS)):
+        useless = [name for name in names if name in given and kind not in kinds]
+        if useless:
+            raise bad_request(f"{useless[0]} is about {kind}, and kind does not name them")
+    return EventsQuery(
+        _worker_filter(given) if "workers" in kinds else None,
+        _operation_filter(given) if "operations" in kinds else None,
+        "scheduler" in kinds,
+        "health" in kinds,
+        _since(given),
+    )
+
+
+def _worker_filter(given: dict[str, str]) -> WorkerFilter:
+    return WorkerFilter(
+        states=_words(given, "state", {word: word for word in WORKER_STATES}),
+        properties=_properties(given),
+        id_prefix=given.get("id_prefix"),
+    )
+
+
+def _operation_filter(given: dict[str, str]) -> OperationFilter:
+    return OperationFilter(
         stages=_words(given, "stage", STAGE_FILTERS),
         worker_id=given.get("worker_id"),
         digest_hash=_digest(given),
@@ -94,8 +154,16 @@ def operations_query(target: Target) -> OperationsQuery:
         properties=_properties(given),
         status_code=_status(given),
     )
-    after = _after(given, OPERATION_KEY_LENGTH)
-    return OperationsQuery(wanted, _limit(given, DEFAULT_LIMIT, full=full), after, full, _min_age_s(given))
+
+
+def _since(given: dict[str, str]) -> tuple[str, int] | None:
+    text = given.get("since")
+    if text is None:
+        return None
+    revision = parse_position(text)
+    if revision is None:
+        raise bad_request(f"since is {quoted(text)!r}: it is the id of an event, EPOCH-NUMBER")
+    return revision
 
 
 def _single(target: Target, known: tuple[str, ...]) -> dict[str, str]:
@@ -158,12 +226,28 @@ def _status(given: dict[str, str]) -> int | None:
 
 
 def _min_age_s(given: dict[str, str]) -> float | None:
-    text = given.get("min_age_s")
+    return _seconds(given, "min_age_s", _MAX_AGE_S)
+
+
+def _wait(given: dict[str, str]) -> Wait | None:
+    word, timeout_s = given.get("wait_for"), _seconds(given, "timeout", MAX_WAIT_S)
+    if word is None:
+        if timeout_s is not None:
+            raise bad_request("timeout says how long to wait: it goes with wait_for")
+        return None
+    stages = WAIT_FOR.get(word.lower())
+    if stages is None:
+        raise bad_request(f"wait_for is {quoted(word)!r}: it is one of {', '.join(WAIT_FOR)}")
+    return Wait(stages, DEFAULT_WAIT_S if timeout_s is None else timeout_s)
+
+
+def _seconds(given: dict[str, str], name: str, most: int) -> float | None:
+    text = given.get(name)
     if text is None:
         return None
-    if re.fullmatch(r"[0-9]{1,9}(?:[.][0-9]{1,9})?", text) and (age_s := float(text)) <= _MAX_AGE_S:
-        return age_s
-    raise bad_request(f"min_age_s is {quoted(text)!r}: it is a number of seconds from 0 to {_MAX_AGE_S}")
+    if re.fullmatch(r"[0-9]{1,9}(?:[.][0-9]{1,9})?", text) and (seconds := float(text)) <= most:
+        return seconds
+    raise bad_request(f"{name} is {quoted(text)!r}: it is a number of seconds from 0 to {most}")
 
 
 def _limit(given: dict[str, str], default: int, *, full: bool) -> int:

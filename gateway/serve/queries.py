@@ -39,3 +39,24 @@ class OperationsQuery:
             return self
         inserted_by = int((int(now) - self.min_age_s) * _NS_PER_S)
         return replace(self, filter=replace(self.filter, inserted_by=inserted_by), min_age_s=None)
+
+
+@dataclass(frozen=True, slots=True)
+class EventsQuery:
+    """GET /api/v1/events."""
+
+    #: None: no workers; so with `operations`.
+    workers: WorkerFilter | None = field(default_factory=WorkerFilter)
+    operations: OperationFilter | None = field(default_factory=OperationFilter)
+    scheduler: bool = True
+    health: bool = True
+    #: Epoch and number of the revision to go on from; None: from now on.
+    since: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """For how long an operation is waited for, and until it is in which stages."""
+
+    stages: frozenset[str]
+    timeout_s: float

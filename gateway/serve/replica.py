@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter
-from typing import TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from gateway.pb import introspection_pb2 as pb
 from gateway.query.filter import OperationFilter
@@ -41,6 +41,26 @@ class Changes:
     removed_operations: Sequence[int] = ()
     #: None: unchanged.
     scheduler: pb.Scheduler | None = None
+
+
+class Difference(NamedTuple, Generic[_AnyRow]):
+    """One entity at two revisions; the two rows are not equal."""
+
+    #: None: it is new.
+    before: _AnyRow | None
+    #: None: it is no longer listed.
+    after: _AnyRow | None
+
+
+AnyDifference = Difference[WorkerRow] | Difference[OperationRow]
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """What changes made of the replica, in the order of what they say: who is gone comes first."""
+
+    workers: Sequence[Difference[WorkerRow]]
+    operations: Sequence[Difference[OperationRow]]
 
 
 class Replica:
@@ -75,8 +95,8 @@ class Replica:
         for operation in operations:
             self._put_operation(operation)
 
-    def apply(self, changes: Changes) -> None:
-        """Take the replica from its number to that of the changes.
+    def apply(self, changes: Changes) -> Differences:
+        """Take the replica from its number to that of the changes; returns what became different.
 
         Raises:
             OutOfSequenceError: another epoch, a number that goes back, or rows that change while the number stays (bodies are kept
@@ -87,47 +107,52 @@ class Replica:
         if epoch != self.epoch or number < self.number or (has_rows and number == self.number):
             raise OutOfSequenceError(f"revision {epoch}/{number} came after {self.epoch}/{self.number}")
         self.number = number
-        for arrival in changes.removed_workers:
-            self._remove_worker(arrival)
-        for arrival in changes.removed_operations:
-            self._remove_operation(arrival)
-        self.load(changes.workers, changes.operations)
+        workers = [Difference(gone, None) for gone in map(self._remove_worker, changes.removed_workers) if gone is not None]
+        operations = [
+            Difference(gone, None) for gone in map(self._remove_operation, changes.removed_operations) if gone is not None
+        ]
+        workers += filter(None, map(self._put_worker, changes.workers))
+        operations += filter(None, map(self._put_operation, changes.operations))
         if changes.scheduler is not None:
             self.scheduler = changes.scheduler
+        return Differences(workers, operations)
 
     def stage_counts(self) -> dict[str, int]:
         """Operations by stage."""
         return {stage: len(rows) for stage, rows in self._by_stage.items()}
 
-    def _put_worker(self, row: WorkerRow) -> None:
+    def _put_worker(self, row: WorkerRow) -> Difference[WorkerRow] | None:
         if self._workers.get(row.arrival) == row:
-            return
-        self._remove_worker(row.arrival)
+            return None
+        before = self._remove_worker(row.arrival)
         self._workers[row.arrival] = row
         self._worker_ids.add(row)
         self._sorted_workers.add(row, self.number)
+        return Difference(before, row)
 
-    def _remove_worker(self, arrival: int) -> None:
+    def _remove_worker(self, arrival: int) -> WorkerRow | None:
         row = self._workers.pop(arrival, None)
         if row is not None:
             self._worker_ids.remove(row)
             self._sorted_workers.remove(row, self.number)
+        return row
 
-    def _put_operation(self, row: OperationRow) -> None:
+    def _put_operation(self, row: OperationRow) -> Difference[OperationRow] | None:
         if self._operations.get(row.arrival) == row:
-            return
-        self._remove_operation(row.arrival)
+            return None
+        before = self._remove_operation(row.arrival)
         self._operations[row.arrival] = row
         self._operation_ids.add(row)
         self._by_stage[row.stage].add(row, self.number)
         if row.worker_id is not None:
             self._by_worker.setdefault(row.worker_id, SortedRows(self.number)).add(row, self.number)
         self.operations_revision = self.number
+        return Difference(before, row)
 
-    def _remove_operation(self, arrival: int) -> None:
+    def _remove_operation(self, arrival: int) -> OperationRow | None:
         row = self._operations.pop(arrival, None)
         if row is None:
-            return
+            return None
         self._operation_ids.remove(row)
         self._by_stage[row.stage].remove(row, self.number)
         if row.worker_id is not None:
@@ -136,6 +161,7 @@ class Replica:
             if not of_worker:
                 del self._by_worker[row.worker_id]
         self.operations_revision = self.number
+        return row
 
     def parts(self) -> list[object]:
         """All that is large: lists of the rows, then the indexes. For whoever has put another in its place."""

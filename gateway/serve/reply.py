@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from email.utils import formatdate
 from http import HTTPStatus
 
@@ -72,7 +72,7 @@ class Reply(web.StreamResponse):
     def _head(self, request: web.BaseRequest) -> bytes:
         lines = [f"HTTP/1.1 {self.status} {self.reason}"]
         if self.status != NOT_MODIFIED:
-            lines += (f"Content-Type: {self._type}", f"Content-Length: {len(self._content)}")
+            lines += self._content_headers()
         lines += [
             # It is true now; whoever wants it again asks again.
             "Cache-Control: no-cache",
@@ -85,6 +85,9 @@ class Reply(web.StreamResponse):
             lines.append("Connection: keep-alive")
         lines.append("\r\n")
         return "\r\n".join(lines).encode()
+
+    def _content_headers(self) -> Sequence[str]:
+        return f"Content-Type: {self._type}", f"Content-Length: {len(self._content)}"
 
 
 class _DateHeader:

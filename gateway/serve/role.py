@@ -67,20 +67,24 @@ async def run(
     upstream = Upstream(config)
     steady = now or steady_clock()
     overview = Overview(upstream, now=steady, wall=now or time.time)
-    server = make_server(Routes(upstream, overview, now=steady), config.authentication)
+    routes = Routes(upstream, overview, now=steady)
+    server = make_server(routes, config.authentication)
     runner = web.ServerRunner(server, shutdown_timeout=config.stop_timeout_s * _SHUTDOWN_SHARE)
     await runner.setup()
     async with asyncio.TaskGroup() as tasks:
         following = tasks.create_task(upstream.follow(), name="follow upstream")
+        publishing = tasks.create_task(routes.publisher.run(), name="publish events")
         try:
             await web.SockSite(runner, listener, backlog=BACKLOG).start()
             host, port = listener.getsockname()[:2]
             logger.info("answering on http://%s", Address(host, port))
             await stop.wait()
         finally:
+            routes.close()
             # Requests under way still see the replica being kept.
             await runner.cleanup()
             following.cancel()
+            publishing.cancel()
 
 
 def _listen(family: int, kind: int, protocol: int, address: tuple[Any, ...]) -> socket.socket:

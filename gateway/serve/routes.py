@@ -1,6 +1,7 @@
 """Routes: a request comes in, the reply of the documented route goes out. Each handler parses, looks up, shapes and responds.
 
-The seven routes of monitoring-api.md, /metrics for Prometheus, and /livez and /readyz for whoever keeps the process.
+The seven routes of monitoring-api.md, /api/v1/events for whoever wants to hear of changes, /metrics for Prometheus, and /livez and
+/readyz for whoever keeps the process.
 """
 
 from __future__ import annotations
@@ -8,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
-from aiohttp.hdrs import ACCEPT, ACCEPT_ENCODING, IF_NONE_MATCH
+from aiohttp.hdrs import ACCEPT, ACCEPT_ENCODING, IF_NONE_MATCH, LAST_EVENT_ID
 
 from gateway.serve.asked import Asked
 from gateway.serve.details import Details
+from gateway.serve.events.publisher import Publisher
+from gateway.serve.events.reply import EventReply
 from gateway.serve.lists import Lists
 from gateway.serve.metrics.exposition import Exposition
 from gateway.serve.metrics.latencies import Latencies
+from gateway.serve.ongoing import Ongoing
 from gateway.serve.overview import Overview, nothing_known
-from gateway.serve.parameters import is_full, no_parameters
+from gateway.serve.parameters import events_query, is_full, no_parameters, operation_question, waits
 from gateway.serve.problems import ProblemError, not_found, not_ready, quoted
 from gateway.serve.replica import Replica
 from gateway.serve.reply import NOT_MODIFIED, Reply
@@ -24,6 +28,7 @@ from gateway.serve.shape import ProbeJson, to_json
 from gateway.serve.target import parse_target
 from gateway.serve.upstream import Upstream
 from gateway.serve.validators import body_tag, has_already
+from gateway.serve.waiting import WAITED, Waiting
 
 _METHODS = ("GET", "HEAD")
 
@@ -40,10 +45,16 @@ class Routes:
         self._overview = overview
         self._details = Details(upstream)
         self._lists = Lists(upstream, self._details, now)
+        ongoing = Ongoing()
+        self._waiting = Waiting(ongoing)
+        #: Tells everybody what changes, as long as somebody runs it.
+        self.publisher = Publisher(upstream, overview, ongoing)
+        upstream.followers += (self._waiting, self.publisher)
         #: {path: handler}
         self._at: dict[str, Callable[[Asked], Awaitable[Reply]]] = {
             "/api/v1/workers": self._workers,
             "/api/v1/operations": self._operations,
+            "/api/v1/events": self._events,
             "/api/v1/scheduler/status": self._status,
             "/api/v1/scheduler/metrics": self._metrics,
             "/api/v1/system/health": self._health,
@@ -58,17 +69,23 @@ class Routes:
         }
         #: How long answers took.
         self.latencies = Latencies((*self._at, *map(_template, self._below)))
-        self._exposition = Exposition(upstream, overview, self.latencies, now=now)
+        self._exposition = Exposition(upstream, overview, self.latencies, ongoing, now=now)
 
     async def answer(self, request: web.BaseRequest) -> Reply:
-        """The reply to a request; `request["route"]` is then the route's template, if it has one.
+        """The reply to a request; `request["route"]` is then the route's template, if it has one, or WAITED.
 
         Raises:
             ProblemError: 400, 404, 405 or 503.
         """
         target = parse_target(request.raw_path)
         headers = request.headers
-        asked = Asked(target, headers.get(ACCEPT, ""), headers.get(ACCEPT_ENCODING, ""), headers.get(IF_NONE_MATCH))
+        asked = Asked(
+            target,
+            headers.get(ACCEPT, ""),
+            headers.get(ACCEPT_ENCODING, ""),
+            headers.get(IF_NONE_MATCH),
+            headers.get(LAST_EVENT_ID),
+        )
         at = self._at.get(target.path)
         if at is not None:
             request["route"] = target.path
@@ -77,10 +94,16 @@ class Routes:
         for beginning, below in self._below.items():
             rest = target.path.removeprefix(beginning)
             if rest and rest != target.path:
-                request["route"] = _template(beginning)
+                # A wait is no latency: it has a route that is not counted.
+                request["route"] = WAITED if waits(target) else _template(beginning)
                 _check_method(request.method)
                 return await below(asked, rest)
         raise not_found(f"Path {quoted(target.path)}")
+
+    def close(self) -> None:
+        """The process stops: requests that would go on for long come to an end."""
+        self._waiting.close()
+        self.publisher.close()
 
     async def _workers(self, asked: Asked) -> Reply:
         return await self._lists.workers(asked, self._replica())
@@ -95,10 +118,22 @@ class Routes:
         return await self._lists.operations(asked, self._replica())
 
     async def _operation(self, asked: Asked, id_: str) -> Reply:
-        full = is_full(asked.target)
+        full, wait = operation_question(asked.target)
         row = self._replica().operation(id_)
+        ended = None
+        if row is not None and wait is not None:
+            row, ended = await self._waiting.until(id_, row, wait)
         found = await self._details.operations([row]) if row is not None and full else [row.json] if row is not None else []
-        return self._entity(asked, found, f"Operation {quoted(id_)}")
+        reply = self._entity(asked, found, f"Operation {quoted(id_)}")
+        if ended is not None:
+            reply.headers[WAITED] = ended
+        return reply
+
+    async def _events(self, asked: Asked) -> Reply:
+        query = events_query(asked.target)
+        self._replica()
+        self.publisher.check_room()
+        return EventReply(self.publisher, query, asked.last_event_id)
 
     async def _status(self, asked: Asked) -> Reply:
         no_parameters(asked.target)

@@ -83,4 +83,5 @@ def make_server(routes: Routes, authentication: Authentication) -> JsonServer:
         routes.latencies.observe(request.get("route", OTHER), reply.status, perf_counter() - began)
         return reply
 
-    return JsonServer(timed)
+    # Who goes is not waited for, nor looked for.
+    return JsonServer(timed, handler_cancellation=True)

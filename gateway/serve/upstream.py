@@ -12,14 +12,14 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import grpc
 
 from gateway.config.types import Config
 from gateway.pb import introspection_pb2 as pb
 from gateway.pb.introspection_pb2_grpc import IntrospectionStub
-from gateway.serve.replica import Changes, OutOfSequenceError, Replica
+from gateway.serve.replica import Changes, Differences, OutOfSequenceError, Replica
 from gateway.serve.rows import OperationRow, WorkerRow, operation_row, worker_row
 
 if TYPE_CHECKING:
@@ -60,6 +60,16 @@ class _ProtocolError(Exception):
     """What came does not follow introspection.proto; the text says how."""
 
 
+class Follower(Protocol):
+    """Is told of every revision, within the same turn of the loop in which requests begin to see it."""
+
+    def begin(self, replica: Replica) -> None:
+        """A new state came, in which nothing of the one before need be left."""
+
+    def go_on(self, replica: Replica, differences: Differences) -> None:
+        """The state has been taken to its number."""
+
+
 class Upstream:
     """Follows one implementer for ever, whatever happens to it."""
 
@@ -92,6 +102,7 @@ class Upstream:
         self._current_at = 0.0
         #: Entities were dropped or came twice; only a snapshot helps.
         self._needs_snapshot = False
+        self.followers: list[Follower] = []
 
     def silence_s(self) -> float:
         """Seconds since the replica was last made current; meaningless before the first snapshot."""
@@ -151,12 +162,16 @@ class Upstream:
                     self.replica = read
                     self._needs_snapshot = False
                     self.snapshots += 1
+                    for follower in self.followers:
+                        follower.begin(self.replica)
                     self._news()
                     await _let_go(parts)
                 elif self.replica is None or self._needs_snapshot:
                     raise _ProtocolError("changes came before a snapshot")
                 else:
-                    self.replica.apply(await _changes(response.changes))
+                    differences = self.replica.apply(await _changes(response.changes))
+                    for follower in self.followers:
+                        follower.go_on(self.replica, differences)
                 self._news()
         finally:
             call.cancel()

@@ -85,3 +85,8 @@ class Holding:
     def give_all(self) -> None:
         """Gives the whole share back."""
         self.give(self.bytes)
+
+    def end(self) -> None:
+        """Gives the whole share back, for good: its owner is not referred to any more."""
+        self.give_all()
+        del self._owner

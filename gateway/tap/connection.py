@@ -169,6 +169,7 @@ class ConnectionDecoder:
         """The connection is over: so are its calls."""
         self._calls.close(now)
         self._forget()
+        self._holding.end()
         self._totals.open_connections -= 1
         self._totals.blind_connections -= self._blind
         self._recorder.connection_closed(now, self.number, by, reset=reset)
@@ -201,7 +202,9 @@ class ConnectionDecoder:
         """Gives back everything but the list of open calls, which end with the connection."""
         self._speaks = _Speaks.NOTHING
         self._calls.forget()
-        self._http2 = None
+        if self._http2 is not None:
+            self._http2.part()
+            self._http2 = None
         self._active = []
         self._http1 = None
         self._early = self._first = b""

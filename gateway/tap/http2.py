@@ -157,8 +157,7 @@ class Half:
                     continue
                 if not stream:
                     raise UnreadableError(HTTP2, "DATA on stream 0")
-                self._skip = length
-                pos += _FRAME.size
+                pos = self._step_over(data, pos, _FRAME.size + length)
             elif kind not in _WHOLE:
                 self._skip = length
                 pos += _FRAME.size
@@ -173,6 +172,15 @@ class Half:
                 pos += length
         self._data = b""
         return True
+
+    def _step_over(self, data: bytes, pos: int, step: int) -> int:
+        """Past the frame of `step` bytes at `pos`, and those behind it that begin alike: bulk is hundreds of them."""
+        head = data[pos : pos + _FRAME.size]
+        pos += step
+        while data.startswith(head, pos):
+            pos += step
+        self._skip = max(pos - len(data), 0)
+        return pos - self._skip
 
     def _keep(self, data: bytes) -> None:
         self._kept += data
@@ -316,6 +324,10 @@ class Http2:
         self.to_client = Half(TO_CLIENT, calls, holding)
         self.to_server.other = self.to_client
         self.to_client.other = self.to_server
+
+    def part(self) -> None:
+        """Nothing more will be read: they are gone with the last reference, without the collector."""
+        del self.to_server.other, self.to_client.other
 
     def half(self, direction: int) -> Half:
         """That of Message.Direction `direction`."""

@@ -51,7 +51,7 @@ class Intake:
     def chunk(self, now: int, decoder: ConnectionDecoder, direction: int, data: bytes) -> None:
         """Bytes arrived `now`, and were forwarded. The decoder `reads`."""
         size = len(data)
-        if size >= _LARGE_BYTES and self._run(now + _SLICE_NS):
+        if size >= _LARGE_BYTES and (self._is_idle or self._run(now + _SLICE_NS)):
             # Bulk is stepped over while it is in the processor's cache, and its memory is used again: waiting would cost more.
             self._take(now, decoder, direction, data)
             self.delays.worked()
@@ -63,6 +63,10 @@ class Intake:
                 self._shed()
         if self._handle is None:
             self._handle = self._loop.call_later(self._interval_s, self._decode)
+
+    @property
+    def _is_idle(self) -> bool:
+        return not self._chunks and self._working is None
 
     def happened(self, what: Happening) -> None:
         """Something other than bytes happened now; `what` is called with the time, in its turn."""
@@ -110,7 +114,7 @@ class Intake:
                 self._take(now, what, direction, data)
             else:
                 self._tell(now, what)
-        return not chunks and self._working is None
+        return self._is_idle
 
     def _take(self, now: int, decoder: ConnectionDecoder, direction: int, data: bytes) -> None:
         if not decoder.reads:

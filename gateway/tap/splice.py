@@ -221,6 +221,11 @@ class _Side(asyncio.Protocol):
         else:
             self.transport.close()
 
+    def part(self) -> None:
+        """Both sides are gone, and go with the last reference to them, without the collector."""
+        self.transport = None
+        del self.other, self._splice
+
     @property
     def is_settled(self) -> bool:
         """It is made, and if it is closed it knows."""
@@ -331,6 +336,8 @@ class Splice:
         decoder, by, with_reset = self.decoder, self._by or BY_TAP, self._with_reset
         self.intake.happened(lambda now: decoder.closed(now, by, reset=with_reset))
         self._over(self)
+        self.client.part()
+        self.upstream.part()
 
     def unmet(self) -> None:
         """The client's side could not be made; its socket is closed by who accepted it."""

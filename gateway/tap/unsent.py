@@ -18,10 +18,11 @@ class Unsent:
 
     def wrote(self, data: bytes, left: int) -> None:
         """`data` was just written, and `left` bytes are in the transport's buffer now."""
-        if left <= len(data):
-            # Nearly always.
-            self._chunks = [data]
-            self.kept_bytes = len(data)
+        if not left:
+            # Nearly always. Memory that is free at once is used again while it is in the processor's cache.
+            if self.kept_bytes:
+                self._chunks.clear()
+                self.kept_bytes = 0
             return
         chunks = self._chunks
         chunks.append(data)

@@ -44,6 +44,13 @@ def test_ci_asks_the_readmes_curl_lines_which_have_those_of_the_documentation() 
     } <= set(asked)
 
 
+def test_ci_asks_the_demo_with_the_readmes_commands_for_people() -> None:
+    pattern = "^nativelink-gateway (status|workers|operations)"
+    assert f"grep -E '{pattern}' README.md" in CI
+    asked = [line for line in commands() if re.match(pattern, line)]
+    assert {parse(shlex.split(line)[1:]).command for line in asked} == {"status", "workers", "operations"}
+
+
 def test_the_readmes_command_lines_parse() -> None:
     lines = [line for line in commands() if line.startswith("nativelink-gateway ")]
     assert lines

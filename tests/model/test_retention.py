@@ -61,3 +61,7 @@ def test_of_too_many_those_that_finished_first_go_first() -> None:
         scene.done(client)
     assert scene.model.operation("c2") is None
     assert [operation.client_operation_id for operation in scene.model.operations.values()] == ["c3", "c1"]
+
+
+def test_nothing_is_due_at_any_time_when_nothing_finished() -> None:
+    assert not Retention(completed_s=60, completed_max=2).is_due(2**80, 0)

@@ -66,13 +66,18 @@ def test_request_metadata_is_not_needed(payload: bytes, known: RequestMetadata |
         (99, Stage.UNKNOWN),
     ],
 )
-def test_an_update_names_stage_and_digest(number: int, stage: Stage) -> None:
+def test_an_update_names_the_stage_and_where_the_request_did_not_the_digest(number: int, stage: Stage) -> None:
     tap = ScriptedTap()
     connection, stream = tap.execute()
     tap.down(connection, stream, operation("main/c-1", number))
-    updated = of_stream(tap)[1]
+    tap.call(connection, 5, WAIT)
+    tap.up(connection, 5, reapi.WaitExecutionRequest(name="main/c-1"))
+    tap.down(connection, 5, operation("main/c-1", number))
+    _, of_execute, _, of_wait = of_stream(tap)
     digest = Digest("sha256", HASH, 142)
-    assert updated == OperationUpdated(tap.unix_ns, StreamId("run-1", 1, 3), "main/c-1", stage, digest, None)
+    assert isinstance(of_execute, OperationUpdated)
+    assert (of_execute.name, of_execute.stage, of_execute.digest) == ("main/c-1", stage, None)
+    assert of_wait == OperationUpdated(tap.unix_ns, StreamId("run-1", 1, 5), "main/c-1", stage, digest, None)
 
 
 def test_the_last_update_carries_the_outcome() -> None:

@@ -2,9 +2,17 @@ import pytest
 
 from gateway.query.filter import OperationFilter, WorkerFilter
 from gateway.query.page import DEFAULT_LIMIT, MAX_LIMIT, encode_token
-from gateway.serve.parameters import is_full, no_parameters, operations_query, workers_query
+from gateway.serve.parameters import (
+    events_query,
+    is_full,
+    no_parameters,
+    operation_question,
+    operations_query,
+    waits,
+    workers_query,
+)
 from gateway.serve.problems import ProblemError
-from gateway.serve.queries import OperationsQuery, WorkersQuery
+from gateway.serve.queries import EventsQuery, OperationsQuery, Wait, WorkersQuery
 from gateway.serve.target import parse_target
 
 
@@ -160,3 +168,62 @@ def test_an_entity_takes_a_view_and_nothing_else() -> None:
     assert not is_full(parse_target("/x"))
     with pytest.raises(ProblemError, match="takes view"):
         is_full(parse_target("/x?limit=1"))
+
+
+def test_a_wait_is_for_a_stage_and_a_minute_unless_said_otherwise() -> None:
+    assert operation_question(parse_target("/x")) == (False, None)
+    completed = frozenset({"Completed"})
+    assert operation_question(parse_target("/x?wait_for=completed")) == (False, Wait(completed, 60.0))
+    assert operation_question(parse_target("/x?view=full&wait_for=COMPLETED&timeout=0.5")) == (True, Wait(completed, 0.5))
+    # What completed before anybody looked has been executing.
+    assert operation_question(parse_target("/x?wait_for=executing&timeout=300")) == (False, Wait(completed | {"Executing"}, 300.0))
+
+
+@pytest.mark.parametrize("text", ["", "-1", "300.1", "1e2", "nan", "1 ", "9" * 5_000])
+def test_any_other_timeout_is_400(text: str) -> None:
+    with pytest.raises(ProblemError, match=r"timeout is .* a number of seconds from 0 to 300"):
+        operation_question(parse_target(f"/x?wait_for=completed&timeout={text}"))
+
+
+def test_what_waits_says_so() -> None:
+    assert waits(parse_target("/x?view=full&wait_for=nonsense"))
+    assert not waits(parse_target("/x?timeout=3"))
+
+
+def test_without_parameters_events_are_about_everything() -> None:
+    assert events_query(parse_target("/x")) == EventsQuery(WorkerFilter(), OperationFilter())
+
+
+def test_events_are_filtered_as_the_lists_are() -> None:
+    of_workers, of_operations = (
+        "state=paused&id_prefix=a&property.p=1",
+        "stage=queued&worker_id=w&target=//x&status=OK&property.p=1",
+    )
+    query = events_query(parse_target(f"/x?{of_workers}&stage=queued&worker_id=w&target=//x&status=OK&since=e-1-5"))
+    assert query.workers == workers_query(parse_target(f"/x?{of_workers}")).filter
+    assert query.operations == operations_query(parse_target(f"/x?{of_operations}")).filter
+    assert query.since == ("e-1", 5)
+
+
+def test_events_are_of_the_kinds_that_are_named() -> None:
+    assert events_query(parse_target("/x?kind=Workers,health")) == EventsQuery(WorkerFilter(), None, scheduler=False, health=True)
+    only = events_query(parse_target("/x?kind=operations&property.p=1"))
+    assert only == EventsQuery(None, OperationFilter(properties=(("p", "1"),)), scheduler=False, health=False)
+
+
+@pytest.mark.parametrize(
+    ("query", "why"),
+    [
+        ("kind=", "kind is '': it is one of"),
+        ("kind=workers,", "one of workers, operations, scheduler, health"),
+        ("kind=health&stage=queued", "stage is about operations"),
+        ("kind=operations&state=full", "state is about workers"),
+        ("since=", "since is ''"),
+        ("min_age_s=5", "Unknown parameter 'min_age_s'"),
+        ("limit=5", "Unknown parameter 'limit'"),
+        ("stage=running", "stage is 'running'"),
+    ],
+)
+def test_what_events_cannot_be_asked_for_is_400(query: str, why: str) -> None:
+    with pytest.raises(ProblemError, match=why):
+        events_query(parse_target(f"/x?{query}"))

@@ -13,7 +13,7 @@ from gateway.query.order import OPERATION_KEY_LENGTH, STAGES
 from gateway.query.page import decode_token
 from gateway.serve.bodies import ListBody
 from gateway.serve.queries import OperationsQuery, WorkersQuery
-from gateway.serve.replica import Changes, OutOfSequenceError, Replica
+from gateway.serve.replica import Changes, Differences, OutOfSequenceError, Replica
 from gateway.serve.rows import OperationRow, WorkerRow, operation_row, worker_row
 from tests.serve.builders import operation, worker
 
@@ -234,3 +234,16 @@ def test_its_parts_are_all_that_keeps_its_rows() -> None:
     del replica, indexes
     assert isinstance(operations, list)
     assert sys.getrefcount(operations[0]) < kept
+
+
+def test_what_changes_made_different_is_told_gone_ones_first() -> None:
+    replica = Replica("epoch", 1)
+    workers, operations = [worker_row(worker(n)) for n in (1, 2)], [operation_row(operation(n)) for n in (3, 4, 5)]
+    replica.load(workers, operations)
+    moved, new = operation_row(operation(4, pb.STAGE_EXECUTING)), worker_row(worker(6))
+    differences = replica.apply(
+        Changes("epoch", 2, [new, workers[1]], [operations[2], moved], removed_workers=[1, 99], removed_operations=[3, 99])
+    )
+    assert differences.workers == [(workers[0], None), (None, new)]
+    assert differences.operations == [(operations[0], None), (operations[1], moved)]
+    assert replica.apply(Changes("epoch", 3)) == Differences([], [])

@@ -91,6 +91,10 @@ ERRORS = [
     ("/api/v1/operations?page_token=x", 400, "error_page_token"),
     ("/api/v1/operations?stages=queued", 400, "error_unknown_parameter"),
     ("/api/v1/operations?stage=queued&stage=queued", 400, "error_repeated_parameter"),
+    ("/api/v1/operations/op-456?wait_for=queued", 400, "error_wait_for"),
+    ("/api/v1/operations/op-456?wait_for=completed&timeout=301", 400, "error_timeout"),
+    ("/api/v1/operations/op-456?timeout=1", 400, "error_timeout_alone"),
+    ("/api/v1/operations/op-456?waitfor=completed", 400, "error_unknown_parameter_of_operation"),
     ("/api/v1/system/health?verbose=1", 400, "error_no_parameters"),
     ("/api/v1/workers/%ff", 400, "error_not_utf8"),
 ]
@@ -141,7 +145,7 @@ def test_every_golden_file_is_of_some_route_or_error_and_valid_json() -> None:
         json.loads(golden(name))
 
 
-#: Goldens of the tests below, of test_server.py and of test_overview.py.
+#: Goldens of the tests below, of test_server.py, test_overview.py, test_waiting.py and events/test_reply.py.
 OTHER_GOLDEN = {
     "error_method",
     "error_not_ready",
@@ -149,6 +153,14 @@ OTHER_GOLDEN = {
     "error_not_http",
     "error_line_too_long",
     "error_internal",
+    "error_went_while_waiting",
+    "error_too_many_wait",
+    "error_kind",
+    "error_unknown_parameter_of_events",
+    "error_since",
+    "error_filter_of_other_kind",
+    "error_filter_of_other_kind_workers",
+    "error_too_many_listen",
     "health_unhealthy_nothing_known",
     "health_degraded_away",
     "health_degraded_upstream",

@@ -17,6 +17,8 @@ import pytest
 from gateway.config.types import TapLimits
 from gateway.pb import tap_pb2
 from gateway.tap import splice
+from gateway.tap.connection import ConnectionDecoder
+from gateway.tap.http2 import Http2
 from gateway.tap.splice import reset
 from tests.tap.running import LinkReader, Pair, RunningTap, configuration, listening, running, spliced
 
@@ -297,3 +299,19 @@ async def test_connections_leave_no_descriptor_task_or_memory_behind(tmp_path: P
     assert after[:2] == before[:2]
     # The ring fills up to its bound, and no more.
     assert after[2] - before[2] < 1_500_000
+
+
+async def test_a_connection_that_ended_is_gone_without_the_collector(tmp_path: Path) -> None:
+    """A full collection holds everybody up; so few are made that nothing may depend on them."""
+    async with listening() as upstream, running(configuration(tmp_path, upstream.getsockname()[1])) as tap, tap.link() as link:
+        await _come_and_go(tap, upstream, 20)
+        await link.until(lambda found: _is_quiet(found, 20))
+        gc.collect()
+        gc.disable()
+        try:
+            await _come_and_go(tap, upstream, 50)
+            await link.until(lambda found: _is_quiet(found, 70))
+            left = [each for each in gc.get_objects() if isinstance(each, (splice.Splice, ConnectionDecoder, Http2))]
+        finally:
+            gc.enable()
+    assert not left

@@ -1,4 +1,4 @@
-"""The Watch feed: what is published goes to every subscriber, coalesced over `COALESCE_S`, at least once a second.
+"""The Watch feed: what is published goes to every subscriber, at once after a rest, then every `COALESCE_S`, at least once a second.
 
 Each batch is encoded once, and all subscribers get the same bytes. A subscriber is a bounded queue: one that does not empty it is
 dropped and told so when it next takes something; the model, the feed and other subscribers never wait for it.
@@ -88,6 +88,8 @@ class Feed:
 
     async def run(self) -> None:
         """Publish what changed, and that nothing did."""
+        loop = asyncio.get_running_loop()
+        not_before = 0.0
         while True:
             try:
                 async with asyncio.timeout(HEARTBEAT_S):
@@ -95,7 +97,8 @@ class Feed:
             except TimeoutError:
                 pass
             else:
-                await asyncio.sleep(COALESCE_S)
+                await asyncio.sleep(max(not_before - loop.time(), 0))
+            not_before = loop.time() + COALESCE_S
             self._changed.clear()
             await self.catch_up(heartbeat=True)
 

@@ -15,7 +15,7 @@ from gateway.model.scheduler import SchedulerModel
 from gateway.observe import health
 from gateway.observe.health import CheckpointState, ModelState
 from gateway.observe.introspection import shape
-from gateway.observe.introspection.accumulated import accumulated
+from gateway.observe.introspection.accumulated import Accumulated
 from gateway.observe.links import LinkState, together
 from gateway.observe.statistics import Statistics
 from gateway.observe.timestamps import optional_timestamp
@@ -51,6 +51,7 @@ class Overview:
         self._config = config
         self._model = model
         self._statistics = statistics
+        self._accumulated = Accumulated()
         self._links = links
         self._foreign = foreign
         self._checkpoint = checkpoint
@@ -91,9 +92,9 @@ class Overview:
             tap.ClearField("streams")
             tap.ClearField("messages")
         message.ClearField("tap_processes")
-        statistics = accumulated(
+        statistics = self._accumulated.encode(
             self._statistics, sees_clients=counts.queued is not None, sees_workers=counts.workers is not None
-        ).SerializeToString()
+        )
         rest = self._anomalies
         return OverviewBytes(
             b"".join((whole, rest, *field(pb.Scheduler.STATISTICS_FIELD_NUMBER, (statistics,)))), message.SerializeToString() + rest

@@ -114,17 +114,17 @@ def instance_name(entity: records.Operation) -> str:
 
 def invocation_ids(entity: records.Operation) -> list[str]:
     """Of its clients' builds, each once."""
-    return _distinct(client.metadata.tool_invocation_id for client in entity.clients if client.metadata is not None)
+    return _distinct([client.metadata.tool_invocation_id for client in entity.clients if client.metadata is not None])
 
 
 def targets(entity: records.Operation) -> list[str]:
     """That its clients want it for, each once."""
-    return _distinct(client.metadata.target_id for client in entity.clients if client.metadata is not None)
+    return _distinct([client.metadata.target_id for client in entity.clients if client.metadata is not None])
 
 
 def mnemonics(entity: records.Operation) -> list[str]:
     """As its clients call it, each once."""
-    return _distinct(client.metadata.action_mnemonic for client in entity.clients if client.metadata is not None)
+    return _distinct([client.metadata.action_mnemonic for client in entity.clients if client.metadata is not None])
 
 
 def status_code(entity: records.Operation) -> int | None:
@@ -132,8 +132,10 @@ def status_code(entity: records.Operation) -> int | None:
     return entity.outcome.status_code if entity.outcome is not None and entity.is_finished else None
 
 
-def _distinct(values: Iterable[str]) -> list[str]:
+def _distinct(values: list[str]) -> list[str]:
     """Those that say something, each once, up to a bound: an action may have a thousand clients."""
+    if len(values) == 1:
+        return values if values[0] else []
     return list(islice(dict.fromkeys(filter(None, values)), _DISTINCT_MAX))
 
 

@@ -21,6 +21,7 @@ from gateway.serve.encodings import IDENTITY, choose, compress, weights
 from gateway.serve.metrics import itself, nativelink
 from gateway.serve.metrics.latencies import Latencies
 from gateway.serve.metrics.scrape import Scrape
+from gateway.serve.ongoing import Ongoing
 from gateway.serve.overview import Overview
 from gateway.serve.reply import Reply
 from gateway.serve.upstream import Upstream
@@ -40,12 +41,19 @@ class Exposition(Collector):
     """Everything that is known at the moment of a scrape, from one state of the replica."""
 
     def __init__(
-        self, upstream: Upstream, overview: Overview, latencies: Latencies, *, now: Callable[[], float] = time.time
+        self,
+        upstream: Upstream,
+        overview: Overview,
+        latencies: Latencies,
+        ongoing: Ongoing,
+        *,
+        now: Callable[[], float] = time.time,
     ) -> None:
-        """Args: who is followed; who judges health; how long answers took; the wall clock, in Unix seconds."""
+        """Args: who is followed; who judges health; how long answers took; those that go on; the wall clock, in Unix seconds."""
         self._upstream = upstream
         self._overview = overview
         self._latencies = latencies
+        self._ongoing = ongoing
         self._now = now
         # A registry of its own: nothing that a library registers globally is shown.
         self._registry = CollectorRegistry(auto_describe=False)
@@ -62,7 +70,7 @@ class Exposition(Collector):
             # A state that is not current has the ages that it had.
             behind_s = upstream.silence_s() if upstream.is_away else 0.0
             nativelink.tell(scrape, upstream.replica, self._now() - behind_s)
-        itself.tell(scrape, upstream, self._overview.judge()[0], self._latencies)
+        itself.tell(scrape, upstream, self._overview.judge()[0], self._latencies, self._ongoing)
         yield from scrape
 
     async def reply(self, accept: str, accept_encoding: str) -> Reply:

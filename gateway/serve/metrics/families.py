@@ -156,7 +156,7 @@ RING_LIMIT = _gauge("nativelink_gateway_tap_ring_limit_bytes", "How much the pro
 UNDECODED = _gauge("nativelink_gateway_tap_undecoded_bytes", "Bytes that were forwarded and wait to be decoded.", "process")
 GAPS = _counter("nativelink_gateway_tap_gaps_total", "Times that a reader of records had lost its place.", _TAP, "process")
 READERS = _gauge("nativelink_gateway_tap_readers", "Readers of records that are connected.", "process")
-BEHIND = _gauge("nativelink_gateway_tap_behind_bytes", "Records that the reader furthest behind has not been sent.", "process")
+BEHIND = _gauge("nativelink_gateway_tap_behind_bytes", "Records that the reader furthest behind has not processed.", "process")
 FORWARDING = _histogram(
     "nativelink_gateway_tap_forwarding_delay_seconds", "How long bytes waited in the process before they went on.", _TAP, "process"
 )
@@ -180,3 +180,10 @@ HTTP = _histogram(
     "route",
     "code",
 )
+WAITING = _gauge("nativelink_gateway_waiting_requests", "Requests that wait for an operation (wait_for).")
+EVENT_CLIENTS = _gauge("nativelink_gateway_event_clients", "Clients that listen to events.")
+EVENTS = _counter("nativelink_gateway_events_total", "Events that were sent, one for each client that got it.", _SERVE)
+EVENT_RESETS = _counter(
+    "nativelink_gateway_event_resets_total", "Clients of events that had to begin anew, by why.", _SERVE, "reason"
+)
+EVENT_REFUSED = _counter("nativelink_gateway_event_clients_refused_total", "Clients of events that were one too many.", _SERVE)

@@ -7,6 +7,7 @@ from gateway.pb import introspection_pb2 as pb
 from gateway.serve.metrics import families
 from gateway.serve.metrics.latencies import BOUNDS_S, Latencies
 from gateway.serve.metrics.scrape import Scrape
+from gateway.serve.ongoing import Ongoing
 from gateway.serve.upstream import Upstream
 
 HEALTHS = ("healthy", "degraded", "unhealthy")
@@ -15,7 +16,7 @@ BLINDED = ("tls", "http2", "hpack", "overloaded", "internal", "handed_over", "un
 _NS_PER_S = 1_000_000_000
 
 
-def tell(scrape: Scrape, upstream: Upstream, health: str, latencies: Latencies) -> None:
+def tell(scrape: Scrape, upstream: Upstream, health: str, latencies: Latencies, ongoing: Ongoing) -> None:
     """Put in everything; `health` is one of HEALTHS."""
     scrape.put(families.INFO, 1, __version__)
     for status in HEALTHS:
@@ -25,6 +26,12 @@ def tell(scrape: Scrape, upstream: Upstream, health: str, latencies: Latencies) 
     scrape.put(families.INTERRUPTIONS, upstream.interruptions)
     for route, status, counts, sum_s in latencies:
         scrape.distribute(families.HTTP, BOUNDS_S, counts, sum_s, route, status)
+    scrape.put(families.WAITING, ongoing.waiting)
+    scrape.put(families.EVENT_CLIENTS, ongoing.clients)
+    scrape.put(families.EVENTS, ongoing.events)
+    for reason, count in ongoing.resets.items():
+        scrape.put(families.EVENT_RESETS, count, reason)
+    scrape.put(families.EVENT_REFUSED, ongoing.refused)
     replica = upstream.replica
     if replica is None:
         return

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from gateway.config.types import Address, Carries, Tap
-from gateway.observe.introspection.accumulated import accumulated
+from gateway.observe.introspection.accumulated import Accumulated
 from gateway.observe.statistics import BOUNDS_S
 from gateway.pb import introspection_pb2 as pb
 from tests.observe.introspection.observed import Observed
@@ -48,10 +48,11 @@ def test_what_happened_is_in_the_message_and_makes_no_revision_of_its_own() -> N
 
 def test_one_side_only_is_absent_not_zero() -> None:
     observed = Observed()
-    workers = accumulated(observed.statistics, sees_clients=False, sees_workers=True)
+    made = Accumulated()
+    workers = pb.Statistics.FromString(made.encode(observed.statistics, sees_clients=False, sees_workers=True))
     assert not workers.queued_sets
     assert workers.HasField("queue_time")
-    clients = accumulated(observed.statistics, sees_clients=True, sees_workers=False)
+    clients = pb.Statistics.FromString(made.encode(observed.statistics, sees_clients=True, sees_workers=False))
     assert not any(clients.HasField(name) for name in ("worker_connections", "workers_refused", "queue_time"))
     assert not any((clients.workers, clients.workers_lost, clients.attempts_failed))
     assert clients.results

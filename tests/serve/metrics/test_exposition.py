@@ -78,6 +78,11 @@ NAMES = {
     "nativelink_gateway_snapshots": "",
     "nativelink_gateway_watch_interruptions": "",
     "nativelink_gateway_http_request_duration_seconds": "code route",
+    "nativelink_gateway_waiting_requests": "",
+    "nativelink_gateway_event_clients": "",
+    "nativelink_gateway_events": "",
+    "nativelink_gateway_event_resets": "reason",
+    "nativelink_gateway_event_clients_refused": "",
 }
 
 

@@ -8,6 +8,7 @@ from gateway.pb import tap_pb2
 from gateway.serve.metrics import itself
 from gateway.serve.metrics.latencies import Latencies
 from gateway.serve.metrics.scrape import Scrape
+from gateway.serve.ongoing import Ongoing
 from gateway.serve.replica import Replica
 from gateway.serve.upstream import STALE_AFTER_S, Upstream
 from tests.serve.metrics.scraped import Samples, busy_scheduler, of, samples
@@ -31,11 +32,11 @@ def upstream(config: Config, clock: Clock) -> Upstream:
     return Upstream(config, clock=clock)
 
 
-def told(upstream: Upstream, health: str = "healthy") -> Samples:
+def told(upstream: Upstream, health: str = "healthy", ongoing: Ongoing | None = None) -> Samples:
     scrape = Scrape()
     latencies = Latencies(["/a"])
     latencies.observe("/a", 200, 0.002)
-    itself.tell(scrape, upstream, health, latencies)
+    itself.tell(scrape, upstream, health, latencies, ongoing or Ongoing())
     return samples(written(scrape))
 
 
@@ -113,3 +114,13 @@ def test_what_a_tap_process_does_not_know_has_no_sample(upstream: Upstream) -> N
 def test_the_reasons_for_blindness_are_those_of_the_tap() -> None:
     words = {name.lower() for name in tap_pb2.Blinded.Reason.keys()}  # noqa: SIM118 # an enum's wrapper, no dictionary
     assert set(itself.BLINDED) - {"unknown"} == words - {"reason_unspecified"}
+
+
+def test_requests_that_go_on_for_long_are_told_from_the_start(upstream: Upstream) -> None:
+    assert of(told(upstream), "nativelink_gateway_waiting_requests") == {"": 0}
+    assert of(told(upstream), "nativelink_gateway_event_resets_total") == {"not_continued": 0, "not_in_log": 0, "too_slow": 0}
+    found = told(upstream, ongoing=Ongoing(waiting=3, clients=4, events=5, refused=6))
+    assert of(found, "nativelink_gateway_waiting_requests") == {"": 3}
+    assert of(found, "nativelink_gateway_event_clients") == {"": 4}
+    assert of(found, "nativelink_gateway_events_total") == {"": 5}
+    assert of(found, "nativelink_gateway_event_clients_refused_total") == {"": 6}

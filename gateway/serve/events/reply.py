@@ -1,0 +1,47 @@
+"""Reply: a request for events comes in; head and stream go out, for as long as the client stays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.serve.events.publisher import Publisher
+from gateway.serve.events.wire import MEDIA_TYPE
+from gateway.serve.queries import EventsQuery
+from gateway.serve.reply import Reply
+
+#: nginx passes on what it gets at once, instead of collecting it.
+_HEADERS = {"X-Accel-Buffering": "no"}
+
+
+class EventReply(Reply):
+    """An answer without an end: the connection's is the stream's. For HEAD only its head is sent."""
+
+    def __init__(self, publisher: Publisher, query: EventsQuery, last_event_id: str | None) -> None:
+        """Args: who writes the events; what was asked for; Last-Event-ID, None: none."""
+        super().__init__(b"", headers=_HEADERS, content_type=MEDIA_TYPE)
+        self._publisher = publisher
+        self._query = query
+        self._last_event_id = last_event_id
+        self.force_close()
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Send everything there ever is.
+
+        Raises:
+            ConnectionResetError: the peer is gone.
+        """
+        request = self._request
+        if request is None or request.method == "HEAD":
+            await super().write_eof(data)
+            return
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError
+        stream = self._publisher.join(transport, self._query, self._last_event_id, self._head(request))
+        try:
+            await stream.ended()
+        finally:
+            self._publisher.leave(stream)
+
+    def _content_headers(self) -> Sequence[str]:
+        return (f"Content-Type: {self._type}",)
