@@ -2,7 +2,8 @@
 
 It owns the listening sockets, so that connects wait in the backlog while a role is started again, and it checks everything before
 it starts anything. The roles read the resolved configuration from a file that it writes: what runs is what was checked, whatever
-happens to the original meanwhile. They die with it, however it dies.
+happens to the original meanwhile. They die with it, however it dies. Where the machine is busy, the tap goes before `observe`, and
+`observe` before `serve` (`gateway.cli.process.NICENESS`).
 """
 
 from __future__ import annotations

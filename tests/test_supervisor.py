@@ -75,6 +75,28 @@ async def test_roles_stop_in_the_order_serve_observe_tap_at_ctrl_c(tmp_path: Pat
         await gateway.logged("stopped")
 
 
+def niceness(pid: int) -> int:
+    """proc(5): the 19th field of stat."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[16])
+
+
+async def test_where_the_machine_is_busy_the_tap_goes_first_and_serve_last(tmp_path: Path) -> None:
+    async with command("run", "--config", str(Settings(tmp_path).file)) as gateway:
+        for up in ("answering on", "introspection answers at", "tap workers forwards"):
+            await gateway.logged(up)
+        pids = {role: await gateway.pid_of(role) for role in _ROLES}
+        own = niceness(gateway.pid)
+        expected = {"tap": own, "observe": min(own + 5, 19), "serve": min(own + 10, 19)}
+        assert {role: niceness(pid) for role, pid in pids.items()} == expected
+        autogroups = {role: Path(f"/proc/{pid}/autogroup") for role, pid in pids.items()}
+        if all(each.exists() for each in autogroups.values()):
+            assert {role: each.read_text().split()[-1] for role, each in autogroups.items()} == {
+                "tap": "0",
+                "observe": "5",
+                "serve": "10",
+            }
+
+
 async def test_a_role_that_hangs_is_killed_in_the_end(tmp_path: Path) -> None:
     async with command("run", "--config", str(Settings(tmp_path, stop_timeout_s=1).file)) as gateway:
         tap = await gateway.pid_of("tap")
