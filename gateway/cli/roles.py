@@ -175,6 +175,8 @@ def _observe(config: Config, listeners: dict[str, socket.socket]) -> _Work:
 
 
 def _serve(config: Config, listeners: dict[str, socket.socket]) -> _Work:
+    # What is wrong with following upstream is said once, as a sentence; grpc would say its own at every attempt.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from gateway.serve import role  # noqa: PLC0415
 
     if len(listeners) > 1:

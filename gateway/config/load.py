@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gateway.config.agreement import check_agreement
 from gateway.config.document import read_document
+from gateway.config.introspection import read_introspection
 from gateway.config.links import read_record_link
 from gateway.config.nativelink import NativeLink, keeps_operations, read_nativelink
 from gateway.config.problems import Problems
@@ -24,7 +25,6 @@ from gateway.config.types import (
     Carries,
     Cas,
     Config,
-    Introspection,
     Observe,
     PropertyType,
     Retention,
@@ -83,7 +83,7 @@ def load_config(
         tap=_tap_limits(own.section("tap")),
         scheduler=_scheduler(own.section("scheduler"), theirs.schedulers.get(scheduler_name, Scheduler())),
         retention=_retention(own.section("retention")),
-        introspection=_introspection(own.section("introspection")),
+        introspection=read_introspection(own.section("introspection")),
         record_link=read_record_link(own.section("record_link")),
         observe=_observe(own.section("observe")),
         authentication=own.word("authentication", Authentication, Authentication.AUTO),
@@ -185,12 +185,6 @@ def _retention(section: Section) -> Retention:
     )
     section.end()
     return retention
-
-
-def _introspection(section: Section) -> Introspection:
-    introspection = Introspection(listen=section.address("listen"), endpoint=section.address("endpoint"))
-    section.end()
-    return introspection
 
 
 def _observe(section: Section) -> Observe:

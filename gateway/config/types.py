@@ -146,10 +146,14 @@ class Retention:
 class Introspection:
     """`gateway.introspection`."""
 
-    #: Where `observe` answers; None: a unix socket in state_dir.
+    #: Where `observe` answers `serve` of other machines, besides the unix socket in state_dir; None: nowhere.
     listen: Address | None = None
-    #: Another implementer that `serve` reads instead; None: our own `observe`.
+    #: Of `listen`, always with client_ca_file.
+    tls: ListenerTls | None = None
+    #: Another machine's `observe`, or another implementer, that `serve` reads instead; None: this machine's `observe`.
     endpoint: Address | None = None
+    #: Of `endpoint`, with all its files; None: in plaintext, on loopback only.
+    endpoint_tls: DialTls | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,5 +223,5 @@ class Config:
 
     @property
     def introspection_socket(self) -> Path:
-        """The unix socket on which `observe` answers when it has no address."""
+        """The unix socket on which `observe` answers this machine's `serve`."""
         return self.state_dir / "introspection.sock"
