@@ -88,7 +88,8 @@ def _work(options: argparse.Namespace) -> int:
             if options.command == "tap":
                 supervised = options.supervisor is not None
                 tap = TapOptions(options.process, _record_to(options), options.take_over, options.tell, supervised)
-            run_role(options.command, config, dict(getattr(options, "listener", ())), tap)
+            listeners = dict(getattr(options, "listener", ()))
+            run_role(options.command, config, listeners, tap, options.process if options.command == "serve" else None)
     except GatewayError:
         raise
     except Exception:

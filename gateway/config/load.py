@@ -29,6 +29,7 @@ from gateway.config.types import (
     PropertyType,
     Retention,
     Scheduler,
+    Serve,
     Tap,
     TapLimits,
 )
@@ -40,7 +41,7 @@ _STOP_TIMEOUT_S = 5.0
 _DAY_S = 24 * 60 * 60
 _GIB = 1024 * 1024 * 1024
 _COUNT_MAX = 10_000_000
-#: More cores than one tap's traffic can use.
+#: More cores than the traffic of a tap, or of HTTP, can use.
 _PROCESSES_MAX = 64
 _HTTP_SETTING = "servers[].listener.http.socket_address"
 
@@ -86,6 +87,7 @@ def load_config(
         introspection=read_introspection(own.section("introspection")),
         record_link=read_record_link(own.section("record_link")),
         observe=_observe(own.section("observe")),
+        serve=_serve(own.section("serve")),
         authentication=own.word("authentication", Authentication, Authentication.AUTO),
         instances=_instances(own, theirs, scheduler_name),
         stop_timeout_s=own.number("stop_timeout_s", _STOP_TIMEOUT_S, least=0.5, most=600),
@@ -194,6 +196,12 @@ def _observe(section: Section) -> Observe:
     )
     section.end()
     return observe
+
+
+def _serve(section: Section) -> Serve:
+    serve = Serve(processes=section.integer("processes", Serve().processes, least=1, most=_PROCESSES_MAX))
+    section.end()
+    return serve
 
 
 def _instances(own: Section, theirs: NativeLink, scheduler_name: str) -> dict[str, str]:

@@ -68,6 +68,7 @@ def to_values(config: Config) -> dict[str, Any]:
                 ],
             },
             "observe": {"checkpoint_interval_s": config.observe.checkpoint_interval_s},
+            "serve": {"processes": config.serve.processes},
             "authentication": config.authentication.value,
             "instances": dict(config.instances),
             "state_dir": str(config.state_dir),

@@ -188,6 +188,14 @@ class Observe:
 
 
 @dataclass(frozen=True, slots=True)
+class Serve:
+    """`gateway.serve`."""
+
+    #: Serve processes that a supervisor starts, which share the HTTP address.
+    processes: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything that any role needs."""
 
@@ -205,6 +213,7 @@ class Config:
     introspection: Introspection = field(default_factory=Introspection)
     record_link: RecordLink = field(default_factory=RecordLink)
     observe: Observe = field(default_factory=Observe)
+    serve: Serve = field(default_factory=Serve)
     authentication: Authentication = Authentication.AUTO
     #: instance name -> scheduler name, where several schedulers share a listener.
     instances: dict[str, str] = field(default_factory=dict)
@@ -220,6 +229,11 @@ class Config:
     def handover_sockets(self) -> tuple[Path, ...]:
         """The unix sockets on which the tap processes hand over to their successors, by the number of the process."""
         return tuple(self.state_dir / f"handover-{number}.sock" for number in range(self.tap.processes))
+
+    @property
+    def serve_sockets(self) -> tuple[Path, ...]:
+        """The unix sockets on which serve processes speak to each other, by the number of the process."""
+        return tuple(self.state_dir / f"serve-{number}.sock" for number in range(self.serve.processes))
 
     @property
     def introspection_socket(self) -> Path:

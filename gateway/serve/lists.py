@@ -11,6 +11,7 @@ from gateway.serve.asked import Asked
 from gateway.serve.bodies import ListBody, json_list
 from gateway.serve.details import Details
 from gateway.serve.encodings import IDENTITY, LEAST_BYTES, Twins, choose
+from gateway.serve.events import wire
 from gateway.serve.parameters import PAGE_TOKEN, operations_query, workers_query
 from gateway.serve.queries import OperationsQuery, WorkersQuery
 from gateway.serve.replica import Replica, State
@@ -21,6 +22,8 @@ from gateway.serve.target import Target
 from gateway.serve.upstream import Upstream
 from gateway.serve.validators import has_already, list_tag
 
+#: The revision that a list shows, or one before it: the id of an event that what it shows goes on from.
+REVISION = "X-Revision"
 _AnyRow = TypeVar("_AnyRow", bound=Row)
 #: Finds the page, with the state that it shows.
 _Find = Callable[[], Awaitable[tuple[State, Page[_AnyRow]]]]
@@ -62,7 +65,7 @@ class Lists:
         self, asked: Asked, replica: Replica, query: WorkersQuery | OperationsQuery, state: State, find: _Find[_AnyRow]
     ) -> Reply:
         """As documented; the body is not even looked for where the client has it."""
-        coding = choose(asked.accepts)
+        coding, position = choose(asked.accepts), wire.position(replica.epoch, replica.number)
         tag = list_tag(state.fingerprint, query, coding)
         if has_already(asked.if_none_match, tag):
             reply = Reply(b"", status=NOT_MODIFIED, headers=self._upstream.age_header())
@@ -74,6 +77,7 @@ class Lists:
                 body = replica.keep(query, state.revision, found)
             reply = await self._reply(asked.target, replica, body, coding)
         reply.headers["ETag"] = tag
+        reply.headers[REVISION] = position
         reply.headers["Vary"] = "Accept-Encoding"
         return reply
 
@@ -87,12 +91,14 @@ class Lists:
     ) -> Reply:
         """With everything that is known: kept for this second of this revision, and without a tag."""
         moment: Hashable = (replica.number, int(self._now()))
+        position = wire.position(replica.epoch, replica.number)
         body = replica.bodies.get(query, moment)
         if body is None:
             _, found = await find()
             body = ListBody(json_list(await fetch(found.rows)), found.total, found.next_token)
             replica.bodies.put(query, moment, body)
         reply = await self._reply(asked.target, replica, body, choose(asked.accepts))
+        reply.headers[REVISION] = position
         reply.headers["Vary"] = "Accept-Encoding"
         return reply
 
