@@ -24,7 +24,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.list import _ended, _first_line, _free_port, _until_exists
+from benchmarks.processes import ended, first_line, free_ports, until_exists
 
 #: Of issue 5: 1,000 clients at 500 changes a second.
 FLOOR_CORES = 0.35
@@ -87,9 +87,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-events-") as name, ExitStack() as stack:
         directory = Path(name)
         feed = stack.enter_context(_python("events_feed", "gateway", name, str(rate), str(seconds)))
-        _until_exists(directory / "introspection.sock")
+        until_exists(directory / "introspection.sock")
         serve = stack.enter_context(_python("list_processes", "gateway", name, "0"))
-        port = _first_line(serve)
+        port = first_line(serve)
         _until_ready(port)
         own = _measure(feed, serve.pid, port, "/api/v1/events?kind=operations", clients, seconds)
     _show("gateway", own, clients)
@@ -139,7 +139,7 @@ def _show(name: str, outcome: Outcome, clients: int) -> None:
 @contextmanager
 def _python(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
-    with _ended(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)) as process:
+    with ended(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)) as process:
         yield process
 
 
@@ -147,12 +147,12 @@ def _python(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 def _nginx(directory: Path) -> Iterator[tuple[int, int]]:
     """Its port, and the worker's process."""
     directory.chmod(0o755)
-    port = _free_port()
+    (port,) = free_ports(1)
     user = "user nobody nogroup;" if os.geteuid() == 0 else ""
     configuration = directory / "nginx.conf"
     configuration.write_text(_NGINX.format(directory=directory, port=port, user=user, module=_NCHAN))
     command = ["nginx", "-p", str(directory), "-e", str(directory / "error.log"), "-c", str(configuration)]
-    with _ended(subprocess.Popen(command, text=True)) as master:
+    with ended(subprocess.Popen(command, text=True)) as master:
         deadline = time.monotonic() + _PATIENCE_S
         children = Path(f"/proc/{master.pid}/task/{master.pid}/children")
         while not (workers := children.read_text().split()):

@@ -26,14 +26,15 @@ import resource
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 from benchmarks import tap_places as places
-from benchmarks.tap_places import Place, Process, cpu_s
-from benchmarks.tap_verdicts import Verdicts, share
+from benchmarks.processes import Process, cpu_s, resident_mb
+from benchmarks.tap_places import PROCESSES, Place
+from benchmarks.verdicts import Verdicts, in_turn, share
 
 #: An operation is known by its number; no two of a run have the same.
 _WARM_CALLS = 200
@@ -110,18 +111,10 @@ class _GrpcCalls:
         return took
 
 
-def _in_turn(names: Sequence[str], rounds: int, measure: Callable[[str], float]) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {name: [] for name in names}
-    for number in range(rounds):
-        for name in names if number % 2 == 0 else reversed(names):
-            found[name].append(measure(name))
-    return found
-
-
 def _latency(stack: ExitStack, directory: Path, chosen: argparse.Namespace, verdicts: Verdicts) -> None:
     kinds: dict[str, Callable[..., Place]] = {**_KINDS, "envoy": places.envoy, "envoy with tap": partial(places.envoy, tapped=True)}
     clients = {name: _GrpcCalls(kind(stack, directory, upstream=places.GRPC)) for name, kind in kinds.items()}
-    found = _in_turn(list(clients), chosen.rounds, lambda name: statistics.median(clients[name].play(chosen.calls)) / 1e3)
+    found = in_turn(list(clients), chosen.rounds, lambda name: statistics.median(clients[name].play(chosen.calls)) / 1e3)
     verdicts.values(found, "µs an Execute")
     verdicts.at_most("latency, tap / direct", found["tap"], found["direct"], floor=1.35, aim=1.10)
     verdicts.at_most("latency, tap / envoy with tap", found["tap"], found["envoy with tap"], floor=1.0)
@@ -132,7 +125,7 @@ def _latency(stack: ExitStack, directory: Path, chosen: argparse.Namespace, verd
 
 def _played(stack: ExitStack, directory: Path, chosen: argparse.Namespace, verdicts: Verdicts) -> None:
     calls = {name: _Calls(kind(stack, directory)) for name, kind in _KINDS.items()}
-    found = _in_turn(list(calls), chosen.rounds, lambda name: statistics.median(calls[name].play(chosen.calls)) / 1e3)
+    found = in_turn(list(calls), chosen.rounds, lambda name: statistics.median(calls[name].play(chosen.calls)) / 1e3)
     verdicts.values(found, "µs an Execute")
     verdicts.at_most("latency of played ends, tap / splice", found["tap"], found["splice"])
     verdicts.at_most("latency of played ends, tap / direct", found["tap"], found["direct"])
@@ -150,7 +143,7 @@ def _cost(stack: ExitStack, directory: Path, chosen: argparse.Namespace, verdict
             found.setdefault(process, []).append(seconds * 1e6)
         return 0.0
 
-    _in_turn(list(calls), chosen.rounds, measure)
+    in_turn(list(calls), chosen.rounds, measure)
     verdicts.values(found, "µs of CPU an Execute")
     verdicts.at_most("CPU, tap / splice", found["tap"], found["splice"], floor=2.0, aim=1.4)
     verdicts.at_most("CPU, observer / splice", found["observe"], found["splice"], floor=2.0, aim=1.0)
@@ -161,13 +154,13 @@ def _bulk(stack: ExitStack, directory: Path, chosen: argparse.Namespace, verdict
 
     def measure(name: str) -> float:
         with ExitStack() as once:
-            player = Process(once, "client", *ways[name].ports)
+            player = Process(once, PROCESSES, "client", *ways[name].ports)
             player.ask("begin_bulk", _BULK_IN_FLIGHT)
             player.ask("rest", 0.2)
             answered: int = player.ask("rest", chosen.seconds)
             return answered * 2 * 256 / 1024 / float(chosen.seconds)
 
-    found = _in_turn(list(ways), chosen.rounds, measure)
+    found = in_turn(list(ways), chosen.rounds, measure)
     verdicts.values(found, "MiB/s, both directions together")
     verdicts.at_least("bulk, tap / splice", found["tap"], found["splice"], floor=0.85, aim=0.95)
     verdicts.at_least("bulk, tap / direct", found["tap"], found["direct"], floor=0.60, aim=0.75)
@@ -180,10 +173,10 @@ def _mixed(stack: ExitStack, directory: Path, chosen: argparse.Namespace, verdic
         place, _, bulk = name.partition(" ")
         with ExitStack() as once:
             if bulk:
-                Process(once, "client", *calls[place].place.ports).ask("begin_bulk", _BULK_IN_FLIGHT)
+                Process(once, PROCESSES, "client", *calls[place].place.ports).ask("begin_bulk", _BULK_IN_FLIGHT)
             return share(calls[place].play(chosen.calls), 0.99) / 1e6
 
-    found = _in_turn(["splice", "splice with bulk", "tap", "tap with bulk"], chosen.rounds, measure)
+    found = in_turn(["splice", "splice with bulk", "tap", "tap with bulk"], chosen.rounds, measure)
     verdicts.values(found, "ms, p99 of Execute")
     verdicts.at_most("p99 with bulk, tap / tap without", found["tap with bulk"], found["tap"], floor=3.0, aim=1.5)
     verdicts.at_most("p99 with bulk, splice / splice without", found["splice with bulk"], found["splice"])
@@ -196,7 +189,7 @@ def _idle(stack: ExitStack, directory: Path, chosen: argparse.Namespace, verdict
     if count < chosen.workers:
         print(f"only {count} workers: more would need more open files than this machine allows; all is told for {chosen.workers}")
     place = places.gateway(stack, directory)
-    empty = places.resident_mb(place.pids["tap"])
+    empty = resident_mb(place.pids["tap"])
     player = place.player()
     player.ask("connect", 0, count)
     scale = chosen.workers / count
@@ -209,7 +202,7 @@ def _idle(stack: ExitStack, directory: Path, chosen: argparse.Namespace, verdict
             cores[name].append((cpu_s(pid) - before[name]) / seconds * scale)
     verdicts.values(cores, "cores")
     verdicts.below("idle workers, cores of the tap", cores["tap"], floor=0.5, aim=0.2)
-    held = places.resident_mb(place.pids["tap"])
+    held = resident_mb(place.pids["tap"])
     verdicts.below("idle workers, MB of the tap", [empty + (held - empty) * scale], floor=400, aim=200)
 
 
@@ -218,7 +211,7 @@ def _flood(stack: ExitStack, directory: Path, chosen: argparse.Namespace, verdic
     player, count = place.player(), int(chosen.rate * chosen.minute)
     player.ask("connect", 20, 100, 0.1)
     player.ask("record", 1, count)
-    watch = Process(stack, "watch", place.introspection)
+    watch = Process(stack, PROCESSES, "watch", place.introspection)
     player.ask("rest", 2.0)
     watch.ask("seen")
     before = {name: cpu_s(pid) for name, pid in place.pids.items()}

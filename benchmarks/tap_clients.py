@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import cast
 
-from benchmarks import tap_frames as http2
 from benchmarks import tap_messages as messages
-from benchmarks.tap_frames import DATA, END_STREAM, HEADERS
+from gateway.simulation.quick import frames as http2
+from gateway.simulation.quick.frames import DATA, END_STREAM, HEADERS
 
 _HOST = "127.0.0.1"
 _PATIENCE_S = 60.0
@@ -62,7 +62,9 @@ class Client(_Peer):
     def __init__(self) -> None:
         super().__init__()
         self._requests = messages.Requests()
-        self._calls: deque[bytes] = deque()
+        self._calls: deque[tuple[int, bytes]] = deque()
+        #: {number of a call: when it was written, nanoseconds}
+        self.written: dict[int, int] = {}
         self._began: dict[int, int] = {}
         self._messages: dict[int, int] = {}
         self._stream = -1
@@ -77,13 +79,14 @@ class Client(_Peer):
 
     def record(self, numbers: Sequence[int]) -> None:
         """Encodes the calls that `begin` plays."""
-        self._calls.extend(self._requests.next(number) for number in numbers)
+        self._calls.extend((number, self._requests.next(number)) for number in numbers)
 
     def begin(self) -> None:
         """Plays the next call."""
         self._stream += 2
-        self._began[self._stream] = time.perf_counter_ns()
-        self.transport.write(self._calls.popleft())
+        number, call = self._calls.popleft()
+        self._began[self._stream] = self.written[number] = time.perf_counter_ns()
+        self.transport.write(call)
 
     def got(self, kind: int, flags: int, stream: int, data: bytes, begin: int, end: int) -> None:  # noqa: ARG002 - of no interest
         """A frame with something in it."""

@@ -13,8 +13,8 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from benchmarks import tap_frames as http2
 from benchmarks import tap_messages as messages
+from gateway.simulation.quick import frames as http2
 
 _EXECUTE = ("build.bazel.remote.execution.v2.Execution", "Execute")
 _PATIENCE_S = 60.0

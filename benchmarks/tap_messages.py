@@ -11,7 +11,10 @@ import base64
 
 from hpack import Encoder
 
-from benchmarks.tap_frames import (
+from gateway.pb import longrunning_pb2 as longrunning
+from gateway.pb import remote_execution_pb2 as reapi
+from gateway.pb import worker_api_pb2 as api
+from gateway.simulation.quick.frames import (
     DATA,
     END_HEADERS,
     END_STREAM,
@@ -25,9 +28,6 @@ from benchmarks.tap_frames import (
     grpc,
     window,
 )
-from gateway.pb import longrunning_pb2 as longrunning
-from gateway.pb import remote_execution_pb2 as reapi
-from gateway.pb import worker_api_pb2 as api
 
 BULK_BYTES = 256 * 1024
 

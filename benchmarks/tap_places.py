@@ -7,67 +7,26 @@ the ExitStack that it was put on is closed.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from benchmarks import tap_envoy
+from benchmarks.processes import HOST, PATIENCE_S, Process, end, free_ports
 from gateway.config.types import Address
 
-_PATIENCE_S = 30.0
-_HOST = "127.0.0.1"
+#: The module of the processes here.
+PROCESSES = "tap_processes"
 #: The kinds of upstream: played, or gRPC by the library.
 UPSTREAM, GRPC = "upstream", "grpc"
 _ROLES = ("tap", "observe", "serve")
-#: clock_gettime's name for the CPU time of a process by its pid (linux/posix-timers.h: CPUCLOCK_SCHED).
-_CPUCLOCK_SCHED = 2
-
-
-class Process:
-    """One process of the benchmark's own; told and asked line by line."""
-
-    def __init__(self, stack: ExitStack, role: str, *arguments: object) -> None:
-        command = [sys.executable, "-m", "benchmarks.tap_processes", role, *map(str, arguments)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        stack.callback(end, self._process)
-
-    @property
-    def pid(self) -> int:
-        """Of the process."""
-        return self._process.pid
-
-    def line(self) -> str:
-        """The next that it says."""
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit(f"{self._process.args!r} ended")
-        return line
-
-    def begin(self, what: str, *arguments: object) -> None:
-        """Tells it to do something; `answer` waits for the end."""
-        assert self._process.stdin is not None
-        print(json.dumps([what, arguments]), file=self._process.stdin, flush=True)
-
-    def answer(self) -> Any:
-        """What came of it."""
-        return json.loads(self.line())
-
-    def ask(self, what: str, *arguments: object) -> Any:
-        """Tells it, and waits."""
-        self.begin(what, *arguments)
-        return self.answer()
 
 
 @dataclass
@@ -85,10 +44,12 @@ class Place:
     scratch: Path | None = None
     #: introspection.sock of a gateway.
     introspection: Path | None = None
+    #: Port of its HTTP side; 0: there is none.
+    http: int = 0
 
     def player(self) -> Process:
         """A client process for it."""
-        return Process(self.stack, "client", *self.ports)
+        return Process(self.stack, PROCESSES, "client", *self.ports)
 
     def tidy(self) -> None:
         """After a round."""
@@ -99,14 +60,14 @@ class Place:
 
 def direct(stack: ExitStack, _directory: Path, *, upstream: str = UPSTREAM) -> Place:
     """Nothing between."""
-    first, second = (int(port) for port in Process(stack, upstream).line().split())
+    first, second = (int(port) for port in Process(stack, PROCESSES, upstream).line().split())
     return Place(stack, (first, second), (first, second))
 
 
 def splice(stack: ExitStack, directory: Path, *, upstream: str = UPSTREAM) -> Place:
     """A splice on uvloop that decodes nothing."""
     place = direct(stack, directory, upstream=upstream)
-    process = Process(stack, "splice", *place.upstream)
+    process = Process(stack, PROCESSES, "splice", *place.upstream)
     first, second = (int(port) for port in process.line().split())
     place.ports, place.pids = (first, second), {"splice": process.pid}
     return place
@@ -118,18 +79,19 @@ def gateway(stack: ExitStack, directory: Path, *, upstream: str = UPSTREAM) -> P
     http, *ports = free_ports(3)
     state = directory / "state"
     taps = [
-        {"name": name, "listen": f"{_HOST}:{port}", "upstream": f"{_HOST}:{behind}", "carries": carries}
+        {"name": name, "listen": f"{HOST}:{port}", "upstream": f"{HOST}:{behind}", "carries": carries}
         for name, port, behind, carries in zip(
             ("execution", "workers"), ports, place.upstream, (["execution"], ["worker_api"]), strict=True
         )
     ]
     file = directory / "gateway.json5"
     file.write_text(json.dumps({"gateway": {"taps": taps, "cas": None, "state_dir": str(state)}}))
-    command = ["nativelink-gateway", "run", f"--config={file}", f"--http={Address(_HOST, http)}", "--log-level=warning"]
+    command = ["nativelink-gateway", "run", f"--config={file}", f"--http={Address(HOST, http)}", "--log-level=warning"]
     process = subprocess.Popen(command)
     stack.callback(end, process)
-    _until_answered(f"http://{_HOST}:{http}/api/v1/scheduler/status", process)
+    _until_answered(f"http://{HOST}:{http}/api/v1/scheduler/status", process)
     place.ports, place.pids, place.introspection = (ports[0], ports[1]), _roles(process.pid), state / "introspection.sock"
+    place.http = http
     return place
 
 
@@ -154,39 +116,6 @@ def envoy(stack: ExitStack, directory: Path, *, upstream: str = UPSTREAM, tapped
     return place
 
 
-def cpu_s(pid: int) -> float:
-    """Seconds of CPU that a process has used with all its threads, to the nanosecond where /proc has hundredths."""
-    return time.clock_gettime_ns((~pid << 3) | _CPUCLOCK_SCHED) / 1e9
-
-
-def resident_mb(pid: int) -> float:
-    """What a process holds in memory, 10^6 bytes."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are free now."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind((_HOST, 0))
-        return [probe.getsockname()[1] for probe in probes]
-
-
-def end(process: subprocess.Popen[Any]) -> None:
-    """A process is gone afterwards, whatever happens."""
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(_PATIENCE_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            with suppress(OSError):
-                pipe.close()
-
-
 def _roles(supervisor: int) -> dict[str, int]:
     """{role: pid} of a gateway's children."""
     children = [int(pid) for pid in Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()]
@@ -195,20 +124,20 @@ def _roles(supervisor: int) -> dict[str, int]:
 
 
 def _until_answered(address: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
-            with urllib.request.urlopen(address, timeout=_PATIENCE_S):  # noqa: S310 - a loopback address from above
+            with urllib.request.urlopen(address, timeout=PATIENCE_S):  # noqa: S310 - a loopback address from above
                 return
         except OSError:
             _not_yet(process, deadline)
 
 
 def _until_connected(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
-            socket.create_connection((_HOST, port)).close()
+            socket.create_connection((HOST, port)).close()
         except OSError:
             _not_yet(process, deadline)
         else:

@@ -137,6 +137,11 @@ class _Player:
         """Plays them at a rate over all connections: the seconds it took."""
         return await play.at_rate(self._clients, rate, count)
 
+    async def began(self, numbers: list[int]) -> list[int]:
+        """When the calls with these numbers were written, nanoseconds of the monotonic clock."""
+        written = {number: at for client in self._clients for number, at in client.written.items()}
+        return [written[number] for number in numbers]
+
     async def begin_bulk(self, in_flight: int) -> int:
         """One connection of bulk, from now on."""
         self._bulk = await play.bulk(self._execution, in_flight)

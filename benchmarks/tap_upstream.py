@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from benchmarks import tap_frames as http2
 from benchmarks import tap_messages as messages
-from benchmarks.tap_frames import DATA, HEADERS, PREFACE
+from gateway.simulation.quick import frames as http2
+from gateway.simulation.quick.frames import DATA, HEADERS, PREFACE
 
 
 class Scheduler:

@@ -67,7 +67,7 @@ def test_the_version_and_every_command_are_told(capsys: pytest.CaptureFixture[st
         ("inspect", {"--json", "--full", "--redact", "--key", "--keep-numbers"}),
         ("serve", {"--config", "--nativelink-config", "--http", "--log-level", "--listener", "--supervisor", "--process"}),
         ("check-config", {"--config", "--nativelink-config", "--http", "--log-level"}),
-        ("demo", {"--http", "--log-level", "--rate", "--workers", "--operations", "--seed"}),
+        ("demo", {"--http", "--log-level", "--rate", "--workers", "--operations", "--seed", "--record"}),
     ],
 )
 def test_help_tells_every_option(name: str, options: set[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -285,3 +285,43 @@ async def test_a_tap_without_enough_descriptors_is_refused(name: str, tmp_path: 
     assert "this process may have 4095 files open, and a tap needs 4096 or more" in err.decode()
     assert "LimitNOFILE" in err.decode()
     assert "Traceback" not in err.decode()
+
+
+async def test_the_demo_at_size_shows_all_of_its_workers_and_keeps_all_of_its_operations(short: Path) -> None:
+    (port,) = free_ports(1)
+    base = f"http://127.0.0.1:{port}/api/v1"
+    arguments = ("--workers", "210", "--operations", "150", "--rate", "60")
+    async with command("demo", "--http", f"127.0.0.1:{port}", *arguments, TMPDIR=str(short)) as demo:
+        await demo.printed(r"^  curl \"?([^\" ]+)\"?$")
+        async with asyncio.timeout(PATIENCE_S):
+            while (  # noqa: ASYNC110 - what is waited for is in another process
+                status := await asyncio.to_thread(answer, f"{base}/scheduler/status")
+            )["completed_operations"] < 50:
+                await asyncio.sleep(0.1)
+        assert status["total_workers"] == 210
+        operations = await asyncio.to_thread(answer, f"{base}/operations?stage=completed")
+        assert all(operation["command_digest"].startswith("sha256:") for operation in operations[-10:])
+        demo.send(signal.SIGINT)
+        assert await demo.ended() == 0
+    assert entries(short) == []
+
+
+async def test_a_demo_with_more_workers_than_files_that_may_be_open_is_refused() -> None:
+    async with command("demo", "--workers", "100000000") as demo:
+        await demo.logged(r"--workers 100000000: each worker is a connection")
+        assert await demo.ended() == 1
+
+
+async def test_the_demo_records_its_load_without_waiting_for_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "recording"
+    arguments = ["demo", "--record", str(file), "--workers", "3", "--operations", "20"]
+    assert main(arguments) == 0
+    assert f"nativelink-gateway observe --replay {file} --speed max" in capsys.readouterr().out
+    assert main(["inspect", str(file)]) == 0
+    assert "ConnectWorker" in capsys.readouterr().out
+    assert main(arguments) == 1
+    assert "it is there already" in capsys.readouterr().err
+    assert main(["demo", "--record", str(tmp_path / "endless")]) == 1
+    assert "--operations N" in capsys.readouterr().err
+    assert main([*arguments[:2], str(tmp_path / "nowhere" / "file"), *arguments[3:]]) == 1
+    assert "No such file or directory" in capsys.readouterr().err

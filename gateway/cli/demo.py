@@ -15,10 +15,13 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
+import uvloop
+
 from gateway.cli.process import run_until_stopped
 from gateway.config.load import DEFAULT_HTTP, load_config
-from gateway.simulation import demo
+from gateway.simulation import at_size, demo
 from gateway.supervisor import Supervisor
+from gateway.tap.room import connections_that_fit
 
 _ASK_AGAIN_S = 0.1
 _ANSWER_S = 5.0
@@ -35,8 +38,12 @@ def run_demo(options: argparse.Namespace) -> None:
     """
     # A short name: a unix socket's path, of which this is a part, may have 107 bytes.
     with tempfile.TemporaryDirectory(prefix="gateway-demo-") as directory:
-        addresses = demo.free_addresses()
-        values = demo.configuration(*addresses, http=DEFAULT_HTTP)
+        load = demo.load_of(options)
+        is_large = at_size.is_large(load)
+        addresses = demo.free_addresses(has_cas=is_large)
+        taps = at_size.taps_needed(load, connections_that_fit()) if is_large else 1
+        kept = (options.operations or at_size.KEPT_OPERATIONS) if is_large else 0
+        values = demo.configuration(*addresses, http=DEFAULT_HTTP, taps=taps, operations=kept)
         values["gateway"]["state_dir"] = directory
         file = Path(directory) / "gateway.json"
         file.write_text(json.dumps(values, indent=2), encoding="utf-8")
@@ -46,14 +53,15 @@ def run_demo(options: argparse.Namespace) -> None:
 
         async def work(stop: asyncio.Event) -> None:
             async with asyncio.TaskGroup() as group:
-                telling = group.create_task(_tell(base, addresses, file), name="demo: tell")
+                telling = group.create_task(_tell(base, None if is_large else addresses, file), name="demo: tell")
                 group.create_task(_until(Supervisor(config, options.log_level).run(stop), stop), name="demo: gateway")
                 simulated = demo.run_simulation(*addresses, options=options, stop=stop)
                 group.create_task(_until(simulated, stop), name="demo: simulation")
                 await stop.wait()
                 telling.cancel()
 
-        run_until_stopped(work, stop_timeout_s=config.stop_timeout_s)
+        loop_factory = uvloop.new_event_loop if is_large else None
+        run_until_stopped(work, stop_timeout_s=config.stop_timeout_s, loop_factory=loop_factory)
 
 
 async def _until(work: Awaitable[object], stop: asyncio.Event) -> None:
@@ -62,8 +70,17 @@ async def _until(work: Awaitable[object], stop: asyncio.Event) -> None:
     stop.set()
 
 
-async def _tell(base: str, addresses: demo.Addresses, file: Path) -> None:
+async def _tell(base: str, addresses: demo.Addresses | None, file: Path) -> None:
+    """`addresses`: where others may join; None: nowhere."""
     workers = await _workers(base)
+    joining = (
+        ""
+        if addresses is None
+        else f"""\
+Clients and workers of your own may join: --remote_executor=grpc://{addresses.execution_via}
+--remote_cache=grpc://{addresses.execution_listen}, worker_api_endpoint.uri grpc://{addresses.workers_via}.
+"""
+    )
     sys.stdout.write(
         f"""
 The NativeLink Monitoring API answers on {base} for a simulated build farm. Try:
@@ -73,9 +90,7 @@ The NativeLink Monitoring API answers on {base} for a simulated build farm. Try:
   curl {base}/api/v1/scheduler/status
   curl "{base}/api/v1/operations?stage=queued"
 
-Clients and workers of your own may join: --remote_executor=grpc://{addresses.execution_via}
---remote_cache=grpc://{addresses.execution_listen}, worker_api_endpoint.uri grpc://{addresses.workers_via}.
-The gateway's configuration: {file}. Ctrl-C ends everything.
+{joining}The gateway's configuration: {file}. Ctrl-C ends everything.
 
 """
     )

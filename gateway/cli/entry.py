@@ -40,6 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "inspect":
             inspect(options)
             return 0
+        if options.command == "demo" and options.record is not None:
+            from gateway.cli.demo_recording import record_demo  # noqa: PLC0415 # as the demo itself, with the whole simulation
+
+            record_demo(options)
+            return 0
         return _work(options)
     except GatewayError as error:
         sys.stderr.write(f"{_complaint(error, options)}\n")

@@ -105,7 +105,7 @@ class TapLimits:
     ring_bytes: int = 64 * 1024 * 1024
     #: A longer gRPC message is reported with its length only.
     message_bytes: int = 4 * 1024 * 1024
-    #: Forwarded bytes that may wait to be decoded; over it connections are blinded.
+    #: Forwarded bytes that may wait to be decoded, with what it costs to keep them; over it connections are blinded.
     undecoded_bytes: int = 64 * 1024 * 1024
     #: How long forwarded bytes wait to be decoded together.
     decode_interval_ms: float = 10.0

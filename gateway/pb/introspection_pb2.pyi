@@ -1246,7 +1246,7 @@ class TapProcess(_message.Message):
     """Records that it keeps for readers that are away, and may keep."""
     ring_limit_bytes: _builtins.int
     undecoded_bytes: _builtins.int
-    """Forwarded bytes that wait to be decoded."""
+    """Forwarded bytes that wait to be decoded, with what it costs to keep them."""
     gaps: _builtins.int
     """Times that a reader of its records had lost its place."""
     readers: _builtins.int

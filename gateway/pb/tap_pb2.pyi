@@ -268,7 +268,7 @@ class Tick(_message.Message):
     ring_bytes: _builtins.int
     """Bytes of records that the ring holds."""
     undecoded_bytes: _builtins.int
-    """Bytes that were forwarded and wait to be decoded."""
+    """Bytes that were forwarded and wait to be decoded, with what it costs to keep them."""
     ring_limit_bytes: _builtins.int
     """What the ring may hold."""
     gaps: _builtins.int

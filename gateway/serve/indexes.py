@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from operator import attrgetter
 from typing import Generic, TypeVar
 
@@ -33,6 +33,10 @@ class SortedRows(Generic[AnyRow]):
 
     def __len__(self) -> int:
         return len(self._sorted)
+
+    def __iter__(self) -> Iterator[AnyRow]:
+        """Ascending by key."""
+        return iter(self._sorted)
 
     def add(self, row: AnyRow, revision: int) -> None:
         """Put a row in; none with its arrival number is here."""

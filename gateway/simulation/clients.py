@@ -23,7 +23,7 @@ from gateway.simulation.playbook import Playbook, Run
 
 Stage = remote_execution.ExecutionStage
 
-_METADATA_KEY = "build.bazel.remote.execution.v2.requestmetadata-bin"
+METADATA_KEY = "build.bazel.remote.execution.v2.requestmetadata-bin"
 
 _OPTIONS = (
     # Otherwise gRPC puts the clients of one process on one connection.
@@ -70,6 +70,15 @@ class Job:
             action.timeout.seconds = self.timeout_s
         return action.SerializeToString(deterministic=True)
 
+    def request(self, action: remote_execution.Digest, instance_name: str = "") -> remote_execution.ExecuteRequest:
+        """How its Action is asked for."""
+        request = remote_execution.ExecuteRequest(
+            instance_name=instance_name, action_digest=action, skip_cache_lookup=not self.is_cacheable
+        )
+        request.execution_policy.priority = self.priority
+        request.execution_policy.SetInParent()
+        return request
+
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
@@ -83,7 +92,11 @@ class Invocation:
 
     def header(self, job: Job, action: remote_execution.Digest) -> tuple[tuple[str, bytes], ...]:
         """The call's metadata for one job."""
-        message = remote_execution.RequestMetadata(
+        return ((METADATA_KEY, self.metadata(job, action).SerializeToString()),)
+
+    def metadata(self, job: Job, action: remote_execution.Digest) -> remote_execution.RequestMetadata:
+        """What is said of one job."""
+        return remote_execution.RequestMetadata(
             tool_details=remote_execution.ToolDetails(tool_name=self.tool_name, tool_version=self.tool_version),
             action_id=action.hash,
             tool_invocation_id=self.id,
@@ -92,7 +105,6 @@ class Invocation:
             target_id=job.target,
             configuration_id=job.configuration,
         )
-        return ((_METADATA_KEY, message.SerializeToString()),)
 
 
 class Execution:
@@ -201,12 +213,7 @@ class SimulatedClient:
 
     def execute(self, job: Job, action: remote_execution.Digest) -> Execution:
         """Execute an Action that `upload` named."""
-        request = remote_execution.ExecuteRequest(
-            instance_name=self.instance_name, action_digest=action, skip_cache_lookup=not job.is_cacheable
-        )
-        request.execution_policy.priority = job.priority
-        request.execution_policy.SetInParent()
-        call = self._execution.Execute(request, metadata=self.invocation.header(job, action))
+        call = self._execution.Execute(job.request(action, self.instance_name), metadata=self.invocation.header(job, action))
         return self._follow(Execution(call, f"execute {job.target}"))
 
     def wait(self, name: str, job: Job, action: remote_execution.Digest) -> Execution:

@@ -12,11 +12,13 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import grpc
 
 from gateway.config.types import Address
+from gateway.simulation.at_size import is_large, play, scheduler_process
 from gateway.simulation.clients import SimulatedClient
 from gateway.simulation.load import Load, Report, drive, workers
 from gateway.simulation.mix import UNPLACEABLE, WORKER_KINDS
@@ -32,6 +34,9 @@ _PATIENCE_S = 120.0
 
 _LOOPBACK = "127.0.0.1"
 
+#: How long completed operations stay where all are to be seen.
+_RETAINED_S = 3_600
+
 
 class Addresses(NamedTuple):
     """Where the demo's parts are."""
@@ -40,6 +45,8 @@ class Addresses(NamedTuple):
     worker_listen: Address
     execution_via: Address
     workers_via: Address
+    #: None: where Execution is.
+    cas: Address | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,12 +60,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--seed", type=int, default=1, metavar="S", help="the same seed plans the same builds (default: %(default)s)"
     )
+    group.add_argument(
+        "--record",
+        type=Path,
+        metavar="FILE",
+        help="play it in no time, write what a tap would have recorded until the last operation has come, and end",
+    )
 
 
-def free_addresses() -> Addresses:
-    """Four loopback ports that nobody listens on at this moment."""
+def load_of(options: argparse.Namespace) -> Load:
+    """The load that the options of `add_arguments` ask for."""
+    return Load(options.workers, options.operations, options.rate, options.seed)
+
+
+def free_addresses(*, has_cas: bool = False) -> Addresses:
+    """Loopback ports that nobody listens on at this moment, four of them, or five with one for the CAS alone."""
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server((_LOOPBACK, 0))) for _ in Addresses._fields]
+        sockets = [stack.enter_context(socket.create_server((_LOOPBACK, 0))) for _ in range(4 + has_cas)]
         return Addresses(*(Address(_LOOPBACK, socket_.getsockname()[1]) for socket_ in sockets))
 
 
@@ -67,10 +85,18 @@ def configuration(
     worker_listen: Address,
     execution_via: Address,
     workers_via: Address,
+    cas: Address | None = None,
+    *,
     http: Address,
+    taps: int = 1,
+    operations: int = 0,
 ) -> dict[str, Any]:
-    """The gateway's configuration file for the demo, as a JSON value (design 8)."""
+    """The gateway's configuration file for the demo, as a JSON value (design 8).
+
+    `taps`: so many tap processes. `operations`: so many that are completed stay for an hour; 0: as many as usual, and as long.
+    """
     settings = Settings()
+    retention = {"completed_s": _RETAINED_S, "completed_max": operations} if operations else {}
     return {
         "servers": [
             {
@@ -94,7 +120,9 @@ def configuration(
                     "carries": ["worker_api", "admin"],
                 },
             ],
-            "cas": {"endpoint": str(execution_listen)},
+            "tap": {"processes": taps},
+            "cas": {"endpoint": str(cas or execution_listen)},
+            "retention": retention,
             "scheduler": {
                 "supported_platform_properties": {name: type_.value for name, type_ in RECORDED_PROPERTIES.items()},
             },
@@ -107,6 +135,8 @@ async def run_simulation(
     worker_listen: Address,
     execution_via: Address,
     workers_via: Address,
+    cas: Address | None = None,
+    *,
     options: argparse.Namespace,
     stop: asyncio.Event,
 ) -> Report:
@@ -115,11 +145,34 @@ async def run_simulation(
     Raises:
         OSError: a port of the simulated NativeLink is in use.
     """
-    load = Load(options.workers, options.operations, options.rate, options.seed)
-    demo = Demo(load, Addresses(execution_listen, worker_listen, execution_via, workers_via))
+    load, addresses = load_of(options), Addresses(execution_listen, worker_listen, execution_via, workers_via, cas)
+    if cas is not None and is_large(load):
+        return await _at_size(load, addresses, cas, stop)
+    demo = Demo(load, addresses)
     async with demo.running():
         await stop.wait()
     return demo.report
+
+
+async def _at_size(load: Load, addresses: Addresses, cas: Address, stop: asyncio.Event) -> Report:
+    """As `run_simulation`; it ends with the scheduler's process, too."""
+    report = Report()
+
+    async def peers() -> None:
+        for address in (cas, addresses.execution_via, addresses.workers_via):
+            await _listening(address)
+        await play(load, addresses.execution_via, addresses.workers_via, cas, report)
+
+    async with scheduler_process(load, addresses.execution_listen, addresses.worker_listen, cas) as process:
+        playing = asyncio.create_task(peers(), name="demo: peers")
+        stopping = asyncio.create_task(stop.wait(), name="demo: stop")
+        await asyncio.wait({playing, stopping, process}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if playing.done():
+            playing.result()
+        playing.cancel()
+        await asyncio.wait({playing})
+    return report
 
 
 class Demo:

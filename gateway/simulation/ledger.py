@@ -60,7 +60,7 @@ class Ledger:
         """A client subscribed, which counts as its keep-alive."""
         follower = Follower(operation, name, now)
         operation.last_keep_alive = now
-        operation.followers.add(follower)
+        operation.followers[follower] = None
         self._deadlines.pop(operation.id, None)
         if operation.id in self._operations and name not in self._names:
             operation.names.append(name)
@@ -70,7 +70,7 @@ class Ledger:
     def unfollow(self, follower: Follower, now: float) -> None:
         """A subscription ended, after keep-alives at regular steps since it began."""
         operation, step = follower.operation, self._settings.client_keep_alive_s
-        operation.followers.discard(follower)
+        operation.followers.pop(follower, None)
         alive = follower.subscribed_at + (now - follower.subscribed_at) // step * step
         operation.last_keep_alive = max(operation.last_keep_alive, alive)
         if not operation.followers and operation.id in self._operations:

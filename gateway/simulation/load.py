@@ -9,11 +9,13 @@ import asyncio
 import functools
 import itertools
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
-from gateway.simulation.clients import Execution, SimulatedClient
+from gateway.pb import remote_execution_pb2 as remote_execution
+from gateway.simulation.clients import Invocation, Job, SimulatedClient
 from gateway.simulation.mix import Planned, fleet, plan
 from gateway.simulation.playbook import Playbook
 from gateway.simulation.workers import SimulatedWorker
@@ -70,26 +72,63 @@ async def workers(load: Load, address: str, playbook: Playbook) -> AsyncIterator
             await asyncio.gather(*(worker.stop() for worker in some))
 
 
+class Call(Protocol):
+    """One Execute stream."""
+
+    @property
+    def response(self) -> object:
+        """None before the end, or without one."""
+        ...
+
+    def when_over(self, call: Callable[[], None]) -> None:
+        """Call back once the stream is over."""
+        ...
+
+
+class Caller(Protocol):
+    """A client: a `SimulatedClient`, or a quick one."""
+
+    #: Of the requests from now on.
+    invocation: Invocation
+
+    async def upload(self, jobs: Sequence[Job]) -> list[remote_execution.Digest]:
+        """Put Actions and Commands into the CAS; the Actions' digests."""
+        ...
+
+    def execute(self, job: Job, action: remote_execution.Digest) -> Call:
+        """Execute an Action that `upload` named."""
+        ...
+
+    async def followed(self) -> None:
+        """Wait until all streams are over."""
+        ...
+
+
 async def drive(load: Load, execution_via: str, cas_address: str, playbook: Playbook, report: Report) -> None:
     """Submit the operations of a load at their times and follow all to their end. `report` is kept up to date."""
-    planned = itertools.islice(plan(load.rate, load.clients, load.seed, load.speed), load.operations or None)
-    room = asyncio.Semaphore(load.max_open)
     async with AsyncExitStack() as stack:
         clients = [
             await stack.enter_async_context(SimulatedClient(execution_via, cas_address, playbook)) for _ in range(load.clients)
         ]
-        began = time.monotonic()
-        for due in _ticks(planned):
-            now = time.monotonic() - began
-            await asyncio.sleep(max(due[0].at_s - now, 0))
-            report.late_s = max(time.monotonic() - began - due[0].at_s, 0.0)
-            for number, client in enumerate(clients):
-                await _submit(client, [item for item in due if item.client == number], room, report)
-        for client in clients:
-            await client.followed()
+        await drive_clients(load, clients, report)
 
 
-async def _submit(client: SimulatedClient, due: Sequence[Planned], room: asyncio.Semaphore, report: Report) -> None:
+async def drive_clients(load: Load, clients: Sequence[Caller], report: Report) -> None:
+    """As `drive`, by clients that are there; as many as the load says."""
+    planned = itertools.islice(plan(load.rate, load.clients, load.seed, load.speed), load.operations or None)
+    room = asyncio.Semaphore(load.max_open)
+    began = time.monotonic()
+    for due in _ticks(planned):
+        now = time.monotonic() - began
+        await asyncio.sleep(max(due[0].at_s - now, 0))
+        report.late_s = max(time.monotonic() - began - due[0].at_s, 0.0)
+        for number, client in enumerate(clients):
+            await _submit(client, [item for item in due if item.client == number], room, report)
+    for client in clients:
+        await client.followed()
+
+
+async def _submit(client: Caller, due: Sequence[Planned], room: asyncio.Semaphore, report: Report) -> None:
     digests = await client.upload([item.job for item in due])
     for item, digest in zip(due, digests, strict=True):
         await room.acquire()
@@ -99,7 +138,7 @@ async def _submit(client: SimulatedClient, due: Sequence[Planned], room: asyncio
         execution.when_over(functools.partial(_over, execution, room, report))
 
 
-def _over(execution: Execution, room: asyncio.Semaphore, report: Report) -> None:
+def _over(execution: Call, room: asyncio.Semaphore, report: Report) -> None:
     room.release()
     if execution.response is None:
         report.failed += 1

@@ -36,7 +36,8 @@ class Operation:
     #: Lost workers and errors so far.
     attempts: int = 0
     response: remote_execution.ExecuteResponse | None = None
-    followers: set[Follower] = field(default_factory=set)
+    #: In the order in which they came.
+    followers: dict[Follower, None] = field(default_factory=dict)
     #: Names under which clients know it.
     names: list[str] = field(default_factory=list)
     #: False once the scheduler has dropped it, even while a worker still runs it.

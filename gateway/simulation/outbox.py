@@ -35,6 +35,11 @@ class Outbox(Generic[T]):
         """Whether the next message would take the place of one that waits."""
         return len(self._waiting) >= LIMIT
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
     def waiting(self) -> list[T]:
         """What was not delivered yet, to look at."""
         return list(self._waiting)

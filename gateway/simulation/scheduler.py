@@ -145,6 +145,21 @@ class Scheduler:
         self._on_change()
         return worker
 
+    def hear(self, worker: Worker, update: worker_api.UpdateForScheduler) -> bool:
+        """Act on a message of a worker; False: it was no message of a worker that has registered, and its stream ends."""
+        match update.WhichOneof("update"):
+            case "keep_alive_request":
+                self.keep_alive(worker)
+            case "execute_complete":
+                self.execute_complete(worker, update.execute_complete.operation_id)
+            case "execute_result":
+                self.execute_result(worker, update.execute_result)
+            case "going_away_request":
+                self.going_away(worker)
+            case "connect_worker_request" | None:
+                return False
+        return True
+
     def keep_alive(self, worker: Worker) -> None:
         """A worker's heartbeat."""
         worker.last_update_at = self._clock()

@@ -85,18 +85,8 @@ class WorkerApi:
 
     async def _read(self, worker: Worker, context: WorkerContext) -> None:
         scheduler = self._scheduler
-        while (update := await _next(context)) is not None:
-            match update.WhichOneof("update"):
-                case "keep_alive_request":
-                    scheduler.keep_alive(worker)
-                case "execute_complete":
-                    scheduler.execute_complete(worker, update.execute_complete.operation_id)
-                case "execute_result":
-                    scheduler.execute_result(worker, update.execute_result)
-                case "going_away_request":
-                    scheduler.going_away(worker)
-                case "connect_worker_request" | None:
-                    break
+        while (update := await _next(context)) is not None and scheduler.hear(worker, update):
+            pass
         scheduler.remove_worker(worker, "Worker stream ended", disconnect=True)
 
 
@@ -169,7 +159,7 @@ class _Decoder(Protocol):
 
 def handlers(scheduler: Scheduler, cas: Cas) -> Sequence[grpc.GenericRpcHandler]:
     """All services, ready for `server.add_generic_rpc_handlers`."""
-    execution, workers, storage = Execution(scheduler), WorkerApi(scheduler), ContentAddressableStorage(cas)
+    execution, workers = Execution(scheduler), WorkerApi(scheduler)
     reapi = remote_execution.DESCRIPTOR.services_by_name
     return (
         grpc.method_handlers_generic_handler(
@@ -179,14 +169,7 @@ def handlers(scheduler: Scheduler, cas: Cas) -> Sequence[grpc.GenericRpcHandler]
                 "WaitExecution": _streaming(execution.wait_execution, remote_execution.WaitExecutionRequest),
             },
         ),
-        grpc.method_handlers_generic_handler(
-            reapi["ContentAddressableStorage"].full_name,
-            {
-                "FindMissingBlobs": _unary(storage.find_missing_blobs, remote_execution.FindMissingBlobsRequest),
-                "BatchUpdateBlobs": _unary(storage.batch_update_blobs, remote_execution.BatchUpdateBlobsRequest),
-                "BatchReadBlobs": _unary(storage.batch_read_blobs, remote_execution.BatchReadBlobsRequest),
-            },
-        ),
+        storage_handler(cas),
         grpc.method_handlers_generic_handler(
             reapi["Capabilities"].full_name,
             {"GetCapabilities": _unary(get_capabilities, remote_execution.GetCapabilitiesRequest)},
@@ -195,6 +178,19 @@ def handlers(scheduler: Scheduler, cas: Cas) -> Sequence[grpc.GenericRpcHandler]
             worker_api.DESCRIPTOR.services_by_name["WorkerApi"].full_name,
             {"ConnectWorker": _both_ways(workers.connect_worker)},
         ),
+    )
+
+
+def storage_handler(cas: Cas) -> grpc.GenericRpcHandler:
+    """The CAS alone."""
+    storage = ContentAddressableStorage(cas)
+    return grpc.method_handlers_generic_handler(
+        remote_execution.DESCRIPTOR.services_by_name["ContentAddressableStorage"].full_name,
+        {
+            "FindMissingBlobs": _unary(storage.find_missing_blobs, remote_execution.FindMissingBlobsRequest),
+            "BatchUpdateBlobs": _unary(storage.batch_update_blobs, remote_execution.BatchUpdateBlobsRequest),
+            "BatchReadBlobs": _unary(storage.batch_read_blobs, remote_execution.BatchReadBlobsRequest),
+        },
     )
 
 

@@ -18,14 +18,10 @@ import grpc
 from gateway.pb import remote_execution_pb2 as remote_execution
 from gateway.pb import worker_api_pb2 as worker_api
 from gateway.pb import worker_api_pb2_grpc as worker_api_grpc
-from gateway.simulation.cas import digest_of
+from gateway.simulation import results
 from gateway.simulation.outbox import Outbox
 from gateway.simulation.playbook import Playbook, Run
 from gateway.simulation.relay import Relay
-
-#: google.rpc codes of a result that the scheduler asked to end, and the exit code of a killed command (recording `client_gone`).
-_ABORTED = 10
-_KILLED = 9
 
 _OPTIONS = (
     # Otherwise gRPC puts the workers of one process on one connection.
@@ -154,7 +150,7 @@ class SimulatedWorker:
 
     async def _session(self, stub: worker_api_grpc.WorkerApiAsyncStub) -> None:
         self._outbox = Outbox()
-        self._outbox.put(worker_api.UpdateForScheduler(connect_worker_request=_registration(self.spec)))
+        self._outbox.put(worker_api.UpdateForScheduler(connect_worker_request=registration(self.spec)))
         call = stub.ConnectWorker()
         async with asyncio.TaskGroup() as group:
             tasks = [
@@ -210,22 +206,15 @@ class SimulatedWorker:
         outbox, started = self._outbox, time.time_ns()
         await self._command(run, kill)
         await self._is_awake.wait()
-        result = worker_api.ExecuteResult(instance_name=start.execute_request.instance_name, operation_id=start.operation_id)
         if fails and not kill.is_set():
-            result.internal_error.code = run.internal_error_code
-            result.internal_error.message = run.internal_error_message
+            outbox.put(results.failed(start, run))
         else:
-            complete = worker_api.ExecuteComplete(operation_id=start.operation_id)
-            outbox.put(worker_api.UpdateForScheduler(execute_complete=complete))
+            outbox.put(results.executed(start))
             executed = time.time_ns()
             if run.upload_s:
                 await asyncio.sleep(run.upload_s)
-            _fill(result.execute_response, start, run, (started, executed, time.time_ns()), was_killed=kill.is_set())
-            if run.peak_memory_kb:
-                usage = result.resource_usage
-                usage.peak_memory_kb, usage.sampled = run.peak_memory_kb, True
-                usage.operation_id, usage.worker_id = start.operation_id, start.worker_id
-        outbox.put(worker_api.UpdateForScheduler(execute_result=result))
+            times = results.Times(started, executed, time.time_ns())
+            outbox.put(results.finished(start, run, times, was_killed=kill.is_set()))
         self._kills.pop(start.operation_id, None)
         self._leave_if_done()
 
@@ -247,50 +236,13 @@ class SimulatedWorker:
             self._outbox.close()
 
 
-def _registration(spec: WorkerSpec) -> worker_api.ConnectWorkerRequest:
+def registration(spec: WorkerSpec) -> worker_api.ConnectWorkerRequest:
+    """What a worker of this kind registers with."""
     return worker_api.ConnectWorkerRequest(
         properties=[remote_execution.Platform.Property(name=name, value=value) for name, value in spec.properties],
         worker_id_prefix=spec.prefix,
         max_inflight_tasks=spec.max_inflight_tasks,
     )
-
-
-def _fill(
-    response: remote_execution.ExecuteResponse,
-    start: worker_api.StartExecute,
-    run: Run,
-    times: tuple[int, int, int],
-    *,
-    was_killed: bool,
-) -> None:
-    """A finished result: status and both output digests are always there (nativelink-facts 7). `times`: start, executed, now."""
-    response.status.SetInParent()
-    result = response.result
-    if was_killed:
-        response.status.code, response.status.message = _ABORTED, "Command was killed by scheduler"
-        result.exit_code = _KILLED
-    else:
-        response.status.code, response.status.message = run.status_code, run.status_message
-        result.exit_code = run.exit_code
-        for path, contents in run.outputs:
-            result.output_files.add(path=path, digest=digest_of(contents))
-    result.stdout_digest.CopyFrom(digest_of(run.stdout))
-    result.stderr_digest.CopyFrom(digest_of(run.stderr))
-    metadata = result.execution_metadata
-    metadata.worker = start.worker_id
-    metadata.queued_timestamp.CopyFrom(start.queued_timestamp)
-    began, executed, now = times
-    for timestamp in (
-        metadata.worker_start_timestamp,
-        metadata.input_fetch_start_timestamp,
-        metadata.input_fetch_completed_timestamp,
-        metadata.execution_start_timestamp,
-    ):
-        timestamp.FromNanoseconds(began)
-    for timestamp in (metadata.execution_completed_timestamp, metadata.output_upload_start_timestamp):
-        timestamp.FromNanoseconds(executed)
-    for timestamp in (metadata.output_upload_completed_timestamp, metadata.worker_completed_timestamp):
-        timestamp.FromNanoseconds(now)
 
 
 def _details(errors: BaseExceptionGroup[BaseException]) -> str:

@@ -28,8 +28,9 @@ _COALESCE_NS = 1_000_000_000
 MAX_OPEN_CALLS = 200_000
 #: Longer header values are cut: no method needs them, and the state of an open call keeps them.
 MAX_VALUE_BYTES = 16 * 1024
-#: What looking at an open call, or at a byte of a message that may be a field, costs in bytes of messages.
+#: What looking at an open call, a message of no bytes, or a byte of a message that may be a field costs in bytes of messages.
 _CALL_WORK = 64
+_MESSAGE_WORK = 256
 _FIELD_WORK = 16
 
 
@@ -142,7 +143,7 @@ class Calls:
         self._totals = totals
         #: By stream id. Who steps over DATA looks here.
         self.open: dict[int, Call] = {}
-        #: Bytes of messages read so far, inflated: a measure of work done.
+        #: Bytes of messages and of headers read so far, inflated: a measure of work done.
         self.worked = 0
 
     def headers(self, now: int, direction: int, stream: int, fields: dict[bytes, bytes], *, end: bool) -> None:
@@ -225,6 +226,8 @@ class Calls:
         metadata = _binary(fields.get(headers.REQUEST_METADATA, b""))
         user_agent = fields.get(headers.USER_AGENT, b"")[:MAX_VALUE_BYTES].decode("utf-8", "replace")
         body = records.stream_opened(method.path, metadata, user_agent)
+        # A byte of the wire may name a long value in the table.
+        self.worked += len(body)
         self._recorder.record(now, self._connection, stream, records.STREAM_OPENED, body)
 
     def _close(self, now: int, call: Call, body: bytes = b"") -> None:
@@ -242,7 +245,7 @@ class Calls:
 
     def _message(self, now: int, call: Call, direction: int, compressed: int, payload: bytes | None, length: int) -> None:
         self._totals.messages += 1
-        self.worked += length
+        self.worked += length + _MESSAGE_WORK
         omission = records.NOT_OMITTED
         if payload is None:
             omission = records.TOO_LARGE

@@ -15,7 +15,7 @@ from enum import Enum, auto
 from gateway.tap import records
 from gateway.tap.bounds import Holding, UnreadableError
 from gateway.tap.calls import Calls, Shared
-from gateway.tap.http1 import Answered, Http1, NotHttpError
+from gateway.tap.http1 import Answered, Http1, NotHttpError, Upgraded
 from gateway.tap.http2 import PREFACE, Half, Http2
 from gateway.tap.records import TO_CLIENT, TO_SERVER, Totals
 
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 #: What a server may say before its client has said what is spoken: HTTP/2's SETTINGS, no more than this.
 _MAX_EARLY_BYTES = 64 * 1024
 #: HTTP/1 is read in pieces of this size, so that no piece takes long.
-_HTTP1_SLICE_BYTES = 8 * 1024
+_HTTP1_SLICE_BYTES = 4 * 1024
 _TLS_RECORD = re.compile(rb"\x16\x03")
 _HTTP1_METHOD = re.compile(rb"[A-Z]{1,20}( |\Z)")
 
@@ -132,9 +132,7 @@ class ConnectionDecoder:
                 half.feed(data, now)
                 self._active.append(half)
             elif self._http1 is not None:
-                self._http1.unread.extend(
-                    (direction, data[pos : pos + _HTTP1_SLICE_BYTES]) for pos in range(0, len(data), _HTTP1_SLICE_BYTES)
-                )
+                _cut(self._http1, direction, data)
             elif self._speaks is _Speaks.UNDECIDED:
                 self._sniff(direction, data)
         except UnreadableError as error:
@@ -178,12 +176,14 @@ class ConnectionDecoder:
         """Stops reading, for ever. Said once."""
         if not self.reads:
             return
-        self._forget()
-        self._blind = True
-        self._totals.blind_connections += 1
-        self._totals.blinded[reason] = self._totals.blinded.get(reason, 0) + 1
+        self._go_blind(reason)
         self._recorder.record(now, self.number, 0, records.BLINDED, records.blinded(reason, detail))
         _log.warning("connection %d of %s to tap %s is not read any more: %s", self.number, self.peer, self.listener, detail)
+
+    def give_up(self) -> None:
+        """As blind, where no record can be made of it."""
+        if self.reads:
+            self._go_blind(records.INTERNAL)
 
     def ignore(self) -> None:
         """Stops reading what is nothing special."""
@@ -197,6 +197,12 @@ class ConnectionDecoder:
     def _fail(self, error: Exception) -> None:
         _log.error("connection %d of %s: the decoder failed", self.number, self.peer, exc_info=error)
         self.blind(self._now, records.INTERNAL, type(error).__name__)
+
+    def _go_blind(self, reason: int) -> None:
+        self._forget()
+        self._blind = True
+        self._totals.blind_connections += 1
+        self._totals.blinded[reason] = self._totals.blinded.get(reason, 0) + 1
 
     def _forget(self) -> None:
         """Gives back everything but the list of open calls, which end with the connection."""
@@ -238,9 +244,8 @@ class ConnectionDecoder:
             self._http1 = http1 = Http1()
             early = self._take_early()
             self._first = b""
-            http1.unread.append((TO_SERVER, first))
-            if early:
-                http1.unread.append((TO_CLIENT, early))
+            _cut(http1, TO_SERVER, first)
+            _cut(http1, TO_CLIENT, early)
         elif first != b"\x16":
             self._forget()
 
@@ -257,14 +262,21 @@ class ConnectionDecoder:
                 self._active.append(half)
 
     def _read_http1(self, http1: Http1, direction: int, data: bytes) -> None:
+        kept = http1.kept_bytes
+        found: list[Answered | Upgraded] = []
         try:
             if direction == TO_SERVER:
                 http1.to_server(data)
-                return
-            found = http1.to_client(data)
+            else:
+                found = http1.to_client(data)
         except NotHttpError:
             self._forget()
             return
+        more = http1.kept_bytes - kept
+        if more > 0:
+            self._holding.take(more)
+        elif more:
+            self._holding.give(-more)
         for each in found:
             if isinstance(each, Answered):
                 body = records.admin_call(each.request, each.status)
@@ -281,6 +293,7 @@ class ConnectionDecoder:
         except binascii.Error:
             raise UnreadableError(records.HTTP2, "HTTP2-Settings") from None
         self._http1 = None
+        self._holding.give(http1.kept_bytes)
         self._speaks = _Speaks.UNDECIDED
         self._upgraded = True
         client = http1.client_rest + b"".join(data for direction, data in http1.unread if direction == TO_SERVER)
@@ -288,6 +301,10 @@ class ConnectionDecoder:
         for direction, data in ((TO_CLIENT, server), (TO_SERVER, client)):
             if data and self._http2 is None:
                 self._sniff(direction, data)
+
+
+def _cut(http1: Http1, direction: int, data: bytes) -> None:
+    http1.unread.extend((direction, data[pos : pos + _HTTP1_SLICE_BYTES]) for pos in range(0, len(data), _HTTP1_SLICE_BYTES))
 
 
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")

@@ -27,8 +27,10 @@ WANTED = frozenset({PATH, STATUS, USER_AGENT, GRPC_ENCODING, GRPC_STATUS, GRPC_M
 DEFAULT_TABLE_BYTES = 4096
 #: A larger table than this is not kept, whatever was agreed: peers of these services agree on 4 to 64 KiB.
 MAX_TABLE_BYTES = 1024 * 1024
-#: More fields than any peer sends in one block; each may cost one byte of the wire and a look-up here.
+#: More fields and table size updates than any peer sends in one block; each may cost one byte of the wire and a look-up here.
 MAX_FIELDS = 4096
+#: More SETTINGS than any peer sends without waiting for an acknowledgement.
+MAX_UNACKNOWLEDGED = 256
 #: What an entry counts besides its name and value (RFC 7541 4.1).
 _ENTRY_BYTES = 32
 #: Continuation bytes of an integer that fits 32 bits.
@@ -45,7 +47,7 @@ class HeaderError(ValueError):
 class HeaderDecoder:
     """The decoder's half of one direction's HPACK state."""
 
-    __slots__ = ("_acknowledged", "_max_bytes", "_pending", "_table", "_table_bytes")
+    __slots__ = ("_acknowledged", "_allowed", "_max_bytes", "_pending", "_table", "_table_bytes")
 
     def __init__(self) -> None:
         #: The dynamic table, newest first: name, value.
@@ -56,6 +58,8 @@ class HeaderDecoder:
         self._max_bytes = DEFAULT_TABLE_BYTES
         #: What the decoding peer allows, as far as the encoding peer has acknowledged.
         self._acknowledged = DEFAULT_TABLE_BYTES
+        #: What the table's size may be: a smaller one counts from its acknowledgement on, a larger one may be used before.
+        self._allowed = DEFAULT_TABLE_BYTES
         #: SETTINGS of the decoding peer that wait for their acknowledgement; None: without a table size. Bounded by `announced`.
         self._pending: deque[int | None] = deque()
 
@@ -66,6 +70,7 @@ class HeaderDecoder:
     def __setstate__(self, state: tuple[tuple[tuple[bytes, bytes], ...], int, int, int, tuple[int | None, ...]]) -> None:
         table, self._table_bytes, self._max_bytes, self._acknowledged, pending = state
         self._table, self._pending = deque(table), deque(pending)
+        self._allowed = self._largest()
 
     @property
     def table(self) -> tuple[tuple[bytes, bytes], ...]:
@@ -78,9 +83,10 @@ class HeaderDecoder:
         Raises:
             HeaderError: More SETTINGS wait for an acknowledgement than any peer sends.
         """
-        if len(self._pending) >= MAX_FIELDS:
+        if len(self._pending) >= MAX_UNACKNOWLEDGED:
             raise HeaderError("SETTINGS are not acknowledged")
         self._pending.append(table_bytes)
+        self._allowed = max(self._allowed, table_bytes or 0)
 
     def acknowledged(self) -> None:
         """The encoding peer acknowledged the oldest SETTINGS that wait: from here on it keeps to them (RFC 9113 6.5.3)."""
@@ -88,6 +94,7 @@ class HeaderDecoder:
             size = self._pending.popleft()
             if size is not None:
                 self._acknowledged = size
+                self._allowed = self._largest()
 
     def decode(self, block: bytes) -> dict[bytes, bytes]:
         """Reads a whole header block: those of its fields that are in WANTED, the last of a repeated one.
@@ -105,18 +112,19 @@ class HeaderDecoder:
     def _decode(self, block: bytes) -> dict[bytes, bytes]:
         found: dict[bytes, bytes] = {}
         table = self._table
-        pos, end, fields = 0, len(block), 0
+        pos, end, fields, updates = 0, len(block), 0, 0
         while pos < end:
             first = block[pos]
+            fields += 1
+            if fields > MAX_FIELDS:
+                raise HeaderError("too many fields")
             if first & 0xE0 == 0x20:
-                if fields:
+                updates += 1
+                if fields > updates:
                     raise HeaderError("table size update after a field")
                 size, pos = _integer(block, pos, 0x1F)
                 self._resize(size)
                 continue
-            fields += 1
-            if fields > MAX_FIELDS:
-                raise HeaderError("too many fields")
             if first & 0x80:
                 index, pos = (first & 0x7F, pos + 1) if first != 0xFF else _integer(block, pos, 0x7F)
                 if not index:
@@ -141,7 +149,7 @@ class HeaderDecoder:
                     self._insert(name, value)
                 if wanted:
                     found[name] = value
-        if self._max_bytes > self._allowed():
+        if self._max_bytes > self._allowed:
             raise HeaderError("the table was not made smaller")
         return found
 
@@ -163,8 +171,11 @@ class HeaderDecoder:
             self._table.appendleft((name, value))
             self._table_bytes += size
 
+    def _largest(self) -> int:
+        return max([self._acknowledged, *(each or 0 for each in self._pending)])
+
     def _resize(self, size: int) -> None:
-        if size > self._allowed() or size > MAX_TABLE_BYTES:
+        if size > min(self._allowed, MAX_TABLE_BYTES):
             raise HeaderError(f"a table of {size} bytes")
         self._max_bytes = size
         self._evict(size)
@@ -173,10 +184,6 @@ class HeaderDecoder:
         while self._table and self._table_bytes > size:
             name, value = self._table.pop()
             self._table_bytes -= len(name) + len(value) + _ENTRY_BYTES
-
-    def _allowed(self) -> int:
-        """What the table's size may be: a smaller one counts from its acknowledgement on, a larger one may be used before."""
-        return max(self._acknowledged, max(self._pending, key=lambda each: each or 0) or 0) if self._pending else self._acknowledged
 
 
 def _integer(block: bytes, pos: int, mask: int) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """HTTP/1.1 (RFC 9112), as far as the admin calls need it: bytes of both directions of a connection in, answered requests out.
 
 Only heads are looked at; bodies are stepped over by their length. What is not understood ends the reading, quietly: nothing
-else on such a connection is ours to know.
+else on such a connection is ours to know. So does what is over a bound of this module.
 """
 
 from __future__ import annotations
@@ -14,8 +14,13 @@ from dataclasses import dataclass
 _ADMIN = b"/set_drain_worker/"
 #: A longer head is none of the admin's.
 _MAX_HEAD_BYTES = 16 * 1024
+#: What a line of a head costs in memory besides its bytes.
+_LINE_BYTES = 48
 #: Requests that may wait for their answers, pipelined.
 _MAX_WAITING = 100
+#: What is kept of requests that wait for their answers, and of what a client says after asking for an upgrade: HTTP/2's preface and
+#: SETTINGS.
+_MAX_UNANSWERED_BYTES = 64 * 1024
 _REQUEST_LINE = re.compile(rb"([A-Z]+) (\S+) HTTP/1\.[01]\r?$")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})(?: .*)?\r?$")
 _LENGTH = re.compile(rb"content-length:[ \t]*(\d{1,18})[ \t]*$", re.IGNORECASE)
@@ -52,6 +57,10 @@ class _Request:
     target: bytes
     protocol: bytes
     settings: bytes
+
+    @property
+    def kept_bytes(self) -> int:
+        return len(self.method) + len(self.target) + len(self.protocol) + len(self.settings)
 
 
 class _Half:
@@ -108,6 +117,11 @@ class _Half:
                 return head
         return None
 
+    @property
+    def kept_bytes(self) -> int:
+        """Of lines that are not whole, and of a head that is not."""
+        return len(self._buffer) + self._head_bytes
+
     def step_over(self) -> bool:
         """Steps over what has come of a body: whether something else is left to read."""
         if self._skip:
@@ -124,8 +138,8 @@ class _Half:
             return None
         line = bytes(self._buffer[:end]).removesuffix(b"\r")
         del self._buffer[: end + 1]
-        if not self._chunked:
-            self._head_bytes += end
+        if line and not self._chunked:
+            self._head_bytes += end + _LINE_BYTES
         return line
 
     def _chunk(self, line: bytes) -> None:
@@ -144,7 +158,7 @@ class _Half:
 class Http1:
     """Both directions of one connection."""
 
-    __slots__ = ("_to_client", "_to_server", "_waiting", "unread")
+    __slots__ = ("_is_over", "_to_client", "_to_server", "_waiting", "_waiting_bytes", "unread")
 
     def __init__(self) -> None:
         self._to_server = _Half()
@@ -153,6 +167,14 @@ class Http1:
         self.unread: deque[tuple[int, bytes]] = deque()
         #: Requests without an answer yet.
         self._waiting: deque[_Request] = deque()
+        self._waiting_bytes = 0
+        #: Nothing more can be read; said with the next bytes where some answers came before that.
+        self._is_over = False
+
+    @property
+    def kept_bytes(self) -> int:
+        """Of both directions, besides `unread`."""
+        return self._to_server.kept_bytes + self._to_client.kept_bytes + self._waiting_bytes
 
     def to_server(self, data: bytes) -> None:
         """Takes bytes of the client.
@@ -160,6 +182,8 @@ class Http1:
         Raises:
             NotHttpError: Nothing more can be read.
         """
+        if self._is_over:
+            raise NotHttpError
         self._to_server.feed(data)
         # After a request for an upgrade, what follows may be of the other protocol.
         while not (self._waiting and self._waiting[-1].protocol) and (head := self._to_server.head()) is not None:
@@ -167,8 +191,13 @@ class Http1:
             if not line or len(self._waiting) >= _MAX_WAITING:
                 raise NotHttpError
             protocol = _value(head, b"upgrade").lower()
-            self._waiting.append(_Request(line[1], line[2], protocol, _value(head, b"http2-settings")))
+            request = _Request(line[1], line[2], protocol, _value(head, b"http2-settings"))
+            self._waiting.append(request)
+            self._waiting_bytes += request.kept_bytes
             self._to_server.body(head[1:])
+        self._to_server.step_over()
+        if self._to_server.kept_bytes + self._waiting_bytes > _MAX_UNANSWERED_BYTES:
+            raise NotHttpError
 
     def to_client(self, data: bytes) -> list[Answered | Upgraded]:
         """Takes bytes of the server: the admin calls that they answer. After an `Upgraded` there is no more HTTP/1.
@@ -176,7 +205,18 @@ class Http1:
         Raises:
             NotHttpError: Nothing more can be read.
         """
+        if self._is_over:
+            raise NotHttpError
         found: list[Answered | Upgraded] = []
+        try:
+            self._answers(data, found)
+        except NotHttpError:
+            if not found:
+                raise
+            self._is_over = True
+        return found
+
+    def _answers(self, data: bytes, found: list[Answered | Upgraded]) -> None:
         self._to_client.feed(data)
         while (head := self._to_client.head()) is not None:
             line = _STATUS_LINE.match(head[0])
@@ -184,12 +224,12 @@ class Http1:
                 raise NotHttpError
             status = int(line[1])
             if status == 101:
-                request = self._waiting.popleft()
+                request = self._answered()
                 found.append(Upgraded(request.protocol, request.settings, self._to_client.rest))
-                return found
+                return
             if status < 200:
                 continue  # the answer itself is still to come
-            request = self._waiting.popleft()
+            request = self._answered()
             if request.method == b"POST" and _ADMIN in request.target:
                 target = request.target.decode("utf-8", "replace")
                 found.append(Answered(f"{request.method.decode()} {target}", status))
@@ -198,7 +238,11 @@ class Http1:
                 self._to_client.until_close()
             if request.protocol:
                 self.to_server(b"")
-        return found
+
+    def _answered(self) -> _Request:
+        request = self._waiting.popleft()
+        self._waiting_bytes -= request.kept_bytes
+        return request
 
     @property
     def client_rest(self) -> bytes:

@@ -31,7 +31,9 @@ _STREAM_MASK = 0x7FFFFFFF
 _DEFAULT_FRAME_BYTES = 16_384
 #: A header block, or another frame that is read as a whole; peers of these services refuse lists of more than 8 to 64 KiB.
 _MAX_WHOLE_BYTES = 256 * 1024
-#: How much `work` does before it lets others: frames, and bytes of messages.
+#: DATA of a tapped call is read in pieces of at most this size, which may be 800 messages; nearly always a frame is one.
+_PIECE_BYTES = 4096
+#: How much `work` does before it lets others: frames and pieces, and bytes of messages.
 _SLICE_FRAMES = 256
 _SLICE_BYTES = 256 * 1024
 #: What a byte of a header block costs, in bytes of messages: it may be a field.
@@ -134,13 +136,13 @@ class Half:
                 self._skip -= step
                 pos += step
                 continue
-            if self._call is not None:
-                pos = self._tapped(self._call, data, pos, end)
-                continue
             if frames >= _SLICE_FRAMES or calls.worked >= until:
                 self._pos = pos
                 return False
             frames += 1
+            if self._call is not None:
+                pos = self._tapped(self._call, data, pos, end)
+                continue
             if end - pos < _FRAME.size:
                 self._wait(data[pos:], _FRAME.size)
                 break
@@ -216,7 +218,7 @@ class Half:
             length -= 1 + self._padding
             if length < 0:
                 raise UnreadableError(HTTP2, "more padding than DATA")
-        elif 0 < length <= len(data) - start:
+        elif 0 < length <= len(data) - start and length <= _PIECE_BYTES:
             # Nearly always: the whole frame is there.
             pos = start + length
             self._calls.data(self._now, call, self._direction, data, start, pos)
@@ -230,7 +232,7 @@ class Half:
 
     def _tapped(self, call: Call, data: bytes, pos: int, end: int) -> int:
         """Goes on with DATA of a tapped call; where that ends."""
-        stop = min(end, pos + self._left)
+        stop = min(end, pos + self._left, pos + _PIECE_BYTES)
         self._left -= stop - pos
         if not self._left:
             self._call = None

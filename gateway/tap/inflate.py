@@ -1,6 +1,7 @@
 """Compressed gRPC messages (grpc-encoding, gRPC over HTTP/2 "Compression"): compressed bytes in, at most `limit` bytes out.
 
-Memory and work are bounded by the limit and not by what the bytes claim.
+Memory and work are bounded by the limit, and by what came on the wire (MAX_RATIO), not by what the bytes claim. More than one
+compressed member is none: the first would pass for the whole.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import zstandard
 _WINDOW_BITS = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
 #: RFC 8878 3.1.1.1.2 recommends decoders to support windows of up to 8 MiB; a frame that wants more is refused.
 _ZSTD_WINDOW_BYTES = 8 * 1024 * 1024
+#: What a byte may become: as many as deflate can make of one (zlib.net, "Maximum Compression Factor"). A bomb of zstd makes 30,000.
+MAX_RATIO = 1032
 
 
 class InflateError(ValueError):
@@ -33,6 +36,7 @@ def inflate(encoding: bytes, data: bytes, limit: int) -> bytes:
     Raises:
         InflateError: or one of its kinds.
     """
+    limit = min(limit, MAX_RATIO * len(data))
     window_bits = _WINDOW_BITS.get(encoding)
     if window_bits is not None:
         return _zlib(data, window_bits, limit)
@@ -49,8 +53,8 @@ def _zlib(data: bytes, window_bits: int, limit: int) -> bytes:
         raise InflateError(str(error)) from None
     if len(inflated) > limit:
         raise TooLargeError
-    if not inflater.eof:
-        raise InflateError("cut off")
+    if not inflater.eof or inflater.unused_data:
+        raise InflateError("cut off, or more than one")
     return inflated
 
 
@@ -65,6 +69,6 @@ def _zstd(data: bytes, limit: int) -> bytes:
         inflated = inflater.decompress(data)
     except zstandard.ZstdError as error:
         raise InflateError(str(error)) from None
-    if not inflater.eof:
-        raise InflateError("cut off")
+    if not inflater.eof or inflater.unused_data:
+        raise InflateError("cut off, or more than one")
     return inflated

@@ -1,8 +1,8 @@
 """What was forwarded and waits to be decoded: chunks and ends of connections in, fed to decoders in order of arrival.
 
 Decoding a moment later, together, is the tap's largest single gain (tap-cost.md): code and caches are warm, and no forwarding
-waits for it. The queue is bounded in bytes; over the bound the connection that has most of it is not read any more. Decoding
-goes in slices, so that forwarding never waits longer than one slice.
+waits for it. The queue is bounded in memory; over the bound the connections that have most of it are not read any more. Decoding
+goes in slices, so that forwarding never waits longer than one slice. Nothing raises into whoever forwards.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ _log = logging.getLogger(__name__)
 
 #: A chunk of bulk; messages of the tapped methods are far smaller.
 _LARGE_BYTES = 32 * 1024
+#: What a chunk costs in memory besides its bytes: a peer that says one byte at a time must not get the queue for nothing.
+CHUNK_BYTES = 192
+#: Over the bound this part of it is made free, so that letting go, which looks at all that waits, is rare.
+_SHED_PART = 8
 #: How long the loop is held at a time.
 _SLICE_NS = 2_000_000
 
@@ -34,11 +38,14 @@ class Intake:
     __slots__ = ("_chunks", "_decoded", "_handle", "_interval_s", "_limit", "_loop", "_working", "delays", "queued_bytes")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limit_bytes: int, interval_s: float, decoded: Callable[[], None]) -> None:
-        """Decodes `interval_s` after something came, keeps `limit_bytes` until then; `decoded` is called after each slice."""
+        """Decodes `interval_s` after something came, keeps `limit_bytes` until then, CHUNK_BYTES of each chunk among them.
+
+        `decoded` is called after each slice.
+        """
         self._loop = loop
         self.delays = Delays(loop)
         self._limit = limit_bytes
-        #: Bytes that wait.
+        #: Memory of the chunks that wait.
         self.queued_bytes = 0
         self._interval_s = interval_s
         self._decoded = decoded
@@ -57,6 +64,7 @@ class Intake:
             self.delays.worked()
         else:
             self._chunks.append((now, decoder, direction, data))
+            size += CHUNK_BYTES
             decoder.pending_bytes += size
             self.queued_bytes += size
             if self.queued_bytes > self._limit:
@@ -102,15 +110,16 @@ class Intake:
         chunks = self._chunks
         while monotonic_ns() < until:
             if self._working is not None:
-                if not self._working.work():
+                if not self._goes_on(self._working):
                     continue
                 self._working = None
             if not chunks:
                 break
             now, what, direction, data = chunks.popleft()
             if isinstance(what, ConnectionDecoder):
-                what.pending_bytes -= len(data)
-                self.queued_bytes -= len(data)
+                size = len(data) + CHUNK_BYTES
+                what.pending_bytes -= size
+                self.queued_bytes -= size
                 self._take(now, what, direction, data)
             else:
                 self._tell(now, what)
@@ -120,9 +129,26 @@ class Intake:
         if not decoder.reads:
             decoder.forwarded(len(data))
             return
-        decoder.feed(now, direction, data)
-        if not decoder.work():
-            self._working = decoder
+        try:
+            decoder.feed(now, direction, data)
+            if not decoder.work():
+                self._working = decoder
+        except Exception:  # forwarding goes on whatever fails here  # noqa: BLE001 - P1
+            self._give_up(decoder)
+
+    def _goes_on(self, decoder: ConnectionDecoder) -> bool:
+        """Another slice of what the decoder has taken: whether that was all."""
+        try:
+            return decoder.work()
+        except Exception:  # as above  # noqa: BLE001 - P1
+            self._give_up(decoder)
+            return True
+
+    @staticmethod
+    def _give_up(decoder: ConnectionDecoder) -> None:
+        """Not even a record could be made of it."""
+        _log.exception("connection %d is not read any more: the tap failed to record that", decoder.number)
+        decoder.give_up()
 
     def _tell(self, now: int, what: Happening) -> None:
         try:
@@ -131,15 +157,30 @@ class Intake:
             _log.exception("the tap failed to record what happened")
 
     def _shed(self) -> None:
-        """More waits than may: whoever has most of it is not read any more, and its bytes are let go."""
+        """More waits than may: those that have most of it are not read any more, and their bytes are let go."""
         waiting = {whose for _, whose, _, _ in self._chunks if isinstance(whose, ConnectionDecoder)}
-        most = max(waiting, key=lambda decoder: decoder.pending_bytes)
+        surplus = self.queued_bytes - self._limit + self._limit // _SHED_PART
+        gone: set[ConnectionDecoder | Happening] = set()
         now = monotonic_ns()
-        kept = deque(chunk for chunk in self._chunks if chunk[1] is not most)
+        for decoder in sorted(waiting, key=lambda each: each.pending_bytes, reverse=True):
+            if surplus <= 0:
+                break
+            surplus -= decoder.pending_bytes
+            self.queued_bytes -= decoder.pending_bytes
+            decoder.pending_bytes = 0
+            gone.add(decoder)
+        kept: deque[tuple[int, ConnectionDecoder | Happening, int, bytes]] = deque()
+        for chunk in self._chunks:
+            _, whose, _, data = chunk
+            if whose not in gone:
+                kept.append(chunk)
+            elif isinstance(whose, ConnectionDecoder):
+                whose.forwarded(len(data))
         self._chunks = kept
-        most.forwarded(most.pending_bytes)
-        self.queued_bytes -= most.pending_bytes
-        most.pending_bytes = 0
-        if self._working is most:
+        if self._working in gone:
             self._working = None
-        self.happened(lambda _: most.blind(now, OVERLOADED, f"more than {self._limit} bytes wait to be decoded"))
+        for decoder in waiting & gone:
+            self._overloaded(decoder, now)
+
+    def _overloaded(self, decoder: ConnectionDecoder, now: int) -> None:
+        self.happened(lambda _: decoder.blind(now, OVERLOADED, f"more than {self._limit} bytes wait to be decoded"))

@@ -25,7 +25,7 @@ from gateway.tap.journal import Journal
 from gateway.tap.state import OpenState
 
 #: Counts up when the meaning of a field changes and its name does not.
-VERSION = 1
+VERSION = 2
 #: Module -> classes that a run is made of.
 _OURS: Mapping[str, tuple[str, ...]] = {
     "gateway.tap.bounds": ("Budget", "Holding"),

@@ -1,7 +1,7 @@
 """What was open after the last record that left the ring: evicted records in, OpenStream records out.
 
 Bounded: a message of more than KEPT_MESSAGE_BYTES is not kept, and none is once all of them together exceed the ring's own
-bound.
+bound; then of a StreamOpened the method is kept and nothing else. What is open at all is bounded by MAX_OPEN_CALLS.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class _OpenStream:
         self.body = body
         self.opened_ns = opened_ns
         self.last_ns = opened_ns
-        _, _, start, end = read_field(body, 0, len(body))
+        _, _, start, end = read_field(body, 0, len(body))  # the method comes first
         self.is_worker = body.endswith(b"/ConnectWorker", start, end)
         self.first_to_server: bytes | None = None
         self.first_to_client: bytes | None = None
@@ -86,7 +86,7 @@ class _OpenStream:
 
     @property
     def kept_bytes(self) -> int:
-        return sum(len(each) for each in (self.first_to_server, self.first_to_client, self.latest_to_client) if each)
+        return sum(len(each) for each in (self.body, self.first_to_server, self.first_to_client, self.latest_to_client) if each)
 
     def freeze(self) -> _FrozenStream:
         return _FrozenStream(
@@ -122,7 +122,7 @@ class OpenState:
     __slots__ = ("_connections", "_kept_bytes", "limit_bytes", "monotonic_ns", "sequence")
 
     def __init__(self, limit_bytes: int) -> None:
-        """Keeps messages of at most `limit_bytes` together."""
+        """Keeps messages and headers of at most `limit_bytes` together."""
         self.limit_bytes = limit_bytes
         self._connections: dict[int, _OpenConnection] = {}
         self._kept_bytes = 0
@@ -142,6 +142,7 @@ class OpenState:
         if stream_id:
             self._apply_to_stream(connection, data, head)
         elif kind == records.CONNECTION_CLOSED:
+            # Its streams were closed before.
             del self._connections[number]
         elif kind == records.BLINDED:
             connection.blinded = bytes(data[start:end])
@@ -149,7 +150,11 @@ class OpenState:
 
     def _apply_to_stream(self, connection: _OpenConnection, data: bytes | bytearray, head: Head) -> None:
         if head.kind == records.STREAM_OPENED:
-            connection.streams[head.stream] = _OpenStream(bytes(data[head.start : head.end]), head.monotonic_ns)
+            body = bytes(data[head.start : head.end])
+            if self._kept_bytes + len(body) > self.limit_bytes:
+                body = body[: read_field(body, 0, len(body))[-1]]
+            opened = connection.streams[head.stream] = _OpenStream(body, head.monotonic_ns)
+            self._kept_bytes += opened.kept_bytes
             return
         stream = connection.streams.get(head.stream)
         if stream is None:

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks import tap_envoy
-from benchmarks import tap_frames as http2
 from benchmarks import tap_messages as messages
 from benchmarks import tap_places as places
-from benchmarks.tap_verdicts import Verdicts, share
+from benchmarks.processes import Process, cpu_s, resident_mb
+from benchmarks.verdicts import Verdicts, share
 from gateway.pb import remote_execution_pb2 as reapi
 from gateway.pb import worker_api_pb2 as api
+from gateway.simulation.quick import frames as http2
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_a_flood_through_the_running_gateway_is_seen_whole_by_a_subscriber_and_b
     place = places.gateway(stack, tmp_path)
     player = place.player()
     player.ask("connect", 2, 3, 0.05)
-    watch = places.Process(stack, "watch", place.introspection)
+    watch = Process(stack, places.PROCESSES, "watch", place.introspection)
     watch.ask("seen")
     player.ask("record", 1, 100)
     player.ask("at_rate", 200, 100)
@@ -70,7 +71,7 @@ def test_a_flood_through_the_running_gateway_is_seen_whole_by_a_subscriber_and_b
     assert seen == 100
     assert completed >= 100
     assert moved > 0
-    assert all(places.cpu_s(pid) > 0 and places.resident_mb(pid) > 1 for pid in place.pids.values())
+    assert all(cpu_s(pid) > 0 and resident_mb(pid) > 1 for pid in place.pids.values())
 
 
 def test_ends_that_speak_grpc_by_the_library_go_through_the_splice(stack: ExitStack, tmp_path: Path) -> None:

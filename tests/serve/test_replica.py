@@ -1,5 +1,6 @@
 import json
 import random
+import sys
 from itertools import product
 
 import pytest
@@ -227,6 +228,18 @@ def test_an_operation_without_any_id_is_listed_and_cannot_be_looked_up() -> None
     replica.load((), [operation_row(operation(1, id_=""))])
     assert replica.operation("") is replica.operation("/") is None
     assert list_operations(replica, OperationsQuery()).total == 1
+
+
+def test_its_parts_are_all_that_keeps_its_rows() -> None:
+    replica = Replica("e", 1)
+    replica.load([worker_row(worker(1))], [operation_row(operation(2, worker_id="worker-1"))])
+    rows, operations, *indexes = replica.parts()
+    assert rows == [replica.worker("worker-1")]
+    assert operations == [replica.operation("op-2")]
+    kept = sys.getrefcount(replica.operation("op-2"))
+    del replica, indexes
+    assert isinstance(operations, list)
+    assert sys.getrefcount(operations[0]) < kept
 
 
 def test_what_changes_made_different_is_told_gone_ones_first() -> None:

@@ -277,3 +277,23 @@ def test_any_bytes_never_raise(said: list[tuple[bool, bytes]], http2: bool) -> N
     assert payloads(records) == []
     wire.journal.tick(10**6)
     assert wire.take()[-1].tick.undecoded_bytes == 0
+
+
+def test_what_is_kept_of_http1_is_counted_and_given_back() -> None:
+    wire = Wire(http2=False)
+    wire.client(b"GET /" + b"x" * 995)
+    wire.journal.tick(5)
+    assert wire.take()[-1].tick.undecoded_bytes == 1000
+    wire.client(b" HTTP/1.1\r\n\r\nGET /")
+    wire.journal.tick(5)
+    # The target and the method of the first, and the beginning of another.
+    assert wire.take()[-1].tick.undecoded_bytes == 999 + 5
+    wire.server(b"HTTP/1.1 204 No Content\r\n\r\n")
+    wire.journal.tick(5)
+    assert wire.take()[-1].tick.undecoded_bytes == 5
+    wire.client(_upgrade(b"")[5:])
+    wire.server(b"HTTP/1.1 101 Switching Protocols\r\n\r\n" + settings())
+    wire.client(PREFACE + settings())
+    wire.journal.tick(5)
+    assert wire.decoder.reads
+    assert wire.take()[-1].tick.undecoded_bytes == 0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import random
 import string
 
@@ -8,7 +9,7 @@ from hpack import Decoder, Encoder, HPACKError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.tap.headers import MAX_FIELDS, MAX_TABLE_BYTES, WANTED, HeaderDecoder, HeaderError
+from gateway.tap.headers import MAX_FIELDS, MAX_TABLE_BYTES, MAX_UNACKNOWLEDGED, WANTED, HeaderDecoder, HeaderError
 
 _NAMES = [*(name.decode() for name in WANTED), "content-type", "x-other", "te", "authorization", "cookie"]
 
@@ -130,7 +131,24 @@ def test_an_hpack_bomb_of_one_byte_fields_is_refused() -> None:
 
 def test_settings_that_are_never_acknowledged_are_bounded() -> None:
     decoder = HeaderDecoder()
-    for _ in range(MAX_FIELDS):
+    for _ in range(MAX_UNACKNOWLEDGED):
         decoder.announced(None)
     with pytest.raises(HeaderError):
         decoder.announced(None)
+
+
+def test_table_size_updates_count_as_fields() -> None:
+    with pytest.raises(HeaderError, match="too many"):
+        HeaderDecoder().decode(b"\x20" * (MAX_FIELDS + 1))
+
+
+def test_what_is_allowed_is_the_largest_that_waits_for_its_acknowledgement() -> None:
+    decoder = HeaderDecoder()
+    for size in (8192, None, 100, 6000):
+        decoder.announced(size)
+    for allowed in (8192, 8192, 8192, 6000, 6000):
+        decoder.decode(_resized(allowed))
+        with pytest.raises(HeaderError):
+            decoder.decode(_resized(allowed + 1))
+        decoder = pickle.loads(pickle.dumps(decoder))  # noqa: S301 - our own
+        decoder.acknowledged()

@@ -110,3 +110,48 @@ def test_an_answer_to_nothing_is_given_up() -> None:
 def test_requests_without_answers_are_bounded() -> None:
     with pytest.raises(NotHttpError):
         Http1().to_server(b"GET / HTTP/1.1\r\n\r\n" * 101)
+
+
+def test_what_a_client_says_before_its_upgrade_is_answered_is_bounded_and_its_body_is_not_kept() -> None:
+    upgrade = b"POST / HTTP/1.1\r\nUpgrade: h2c\r\nContent-Length: 1000000\r\n\r\n"
+    http1 = Http1()
+    http1.to_server(upgrade)
+    for _ in range(100):
+        http1.to_server(bytes(10_000))
+    http1.to_server(b"PRI")
+    assert http1.to_client(b"HTTP/1.1 101 Switching Protocols\r\n\r\n") == [Upgraded(b"h2c", b"", b"")]
+    assert http1.client_rest == b"PRI"
+    http1 = Http1()
+    http1.to_server(upgrade)
+    for _ in range(106):
+        http1.to_server(bytes(10_000))
+    with pytest.raises(NotHttpError):
+        http1.to_server(bytes(10_000))
+
+
+def test_requests_that_wait_for_their_answers_are_bounded_in_bytes() -> None:
+    long = b"GET /" + b"x" * 10_000 + b" HTTP/1.1\r\n\r\n"
+    http1 = Http1()
+    for _ in range(6):
+        http1.to_server(long)
+    assert 60_000 < http1.kept_bytes < 65_536
+    http1.to_client(_OK)
+    assert http1.kept_bytes < 55_000
+    http1.to_server(long)
+    with pytest.raises(NotHttpError):
+        http1.to_server(long)
+
+
+def test_a_head_of_many_short_lines_is_counted_with_what_they_cost() -> None:
+    Http1().to_server(b"GET / HTTP/1.1\r\n" + b"a:\r\n" * 250)
+    with pytest.raises(NotHttpError):
+        Http1().to_server(b"GET / HTTP/1.1\r\n" + b"a:\r\n" * 500)
+
+
+def test_an_answer_counts_although_nonsense_comes_with_it() -> None:
+    http1 = Http1()
+    http1.to_server(_DRAIN % 1 + _DRAIN % 2)
+    assert http1.to_client(_OK + b"nonsense\r\n\r\n") == [_answered(1)]
+    for more in (http1.to_client, http1.to_server):
+        with pytest.raises(NotHttpError):
+            more(b"")

@@ -9,7 +9,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.tap.inflate import InflateError, TooLargeError, UnknownEncodingError, inflate
+from gateway.tap.inflate import MAX_RATIO, InflateError, TooLargeError, UnknownEncodingError, inflate
 
 _COMPRESS: dict[bytes, Callable[[bytes], bytes]] = {
     b"gzip": gzip.compress,
@@ -58,3 +58,21 @@ def test_a_zstd_window_over_the_bound_is_refused() -> None:
 def test_other_encodings_are_unknown(encoding: bytes) -> None:
     with pytest.raises(UnknownEncodingError):
         inflate(encoding, b"data", 100)
+
+
+@pytest.mark.parametrize("encoding", _ENCODINGS)
+def test_more_than_one_is_an_error_and_not_the_first_of_them(encoding: bytes) -> None:
+    compressed = _COMPRESS[encoding](b"a")
+    for more in (compressed, b"?"):
+        with pytest.raises(InflateError):
+            inflate(encoding, compressed + more, 100)
+
+
+def test_deflate_never_reaches_the_ratio_and_zstd_is_held_to_it() -> None:
+    plain = bytes(10_000_000)
+    for encoding in (b"gzip", b"deflate"):
+        assert inflate(encoding, _COMPRESS[encoding](plain), len(plain)) == plain
+    compressed = _COMPRESS[b"zstd"](plain)
+    assert len(plain) > MAX_RATIO * len(compressed)
+    with pytest.raises(TooLargeError):
+        inflate(b"zstd", compressed, len(plain))

@@ -89,6 +89,74 @@ async def test_over_the_bound_the_connection_with_most_of_it_is_blinded() -> Non
     assert bench.found[-1].tick.listeners[0].bytes > 13 * 10_000
 
 
+async def test_over_the_bound_so_many_are_blinded_that_an_eighth_is_free_and_no_more() -> None:
+    bench = _Bench(100_000, interval_s=0.05)
+    connections = [bench.connection(number) for number in range(1, 31)]
+    for decoder in connections:
+        bench.intake.chunk(monotonic_ns(), decoder, TO_SERVER, frames.data(1, bytes(3000 + decoder.number)))
+    assert bench.intake.queued_bytes <= 100_000
+    found = await bench.all_decoded()
+    blinded = {record.connection for record in found if record.HasField("blinded")}
+    # Each has some 3,300 bytes: an eighth is that of four. Twice the bound was passed.
+    assert 3 <= len(blinded) <= 8
+    assert bench.intake.queued_bytes == 0
+    assert all(decoder.pending_bytes == 0 for decoder in connections)
+
+
+async def test_letting_go_is_rare_however_many_connections_are_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    sheds = 0
+    shed = Intake._shed
+
+    def counted(self: Intake) -> None:
+        nonlocal sheds
+        sheds += 1
+        shed(self)
+
+    monkeypatch.setattr(Intake, "_shed", counted)
+    bench = _Bench(1_000_000, interval_s=60)
+    for number in range(1, 4001):
+        decoder = bench.connection(number)
+        bench.intake.chunk(monotonic_ns(), decoder, TO_SERVER, bytes(1000))
+    # Six million bytes came; each time an eighth of a million was made free.
+    assert 20 <= sheds <= 50
+    assert bench.intake.queued_bytes <= 1_000_000
+    bench.intake.drain(PATIENCE_S)
+
+
+async def test_single_bytes_are_counted_with_what_they_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = _Bench(100_000, interval_s=60)
+    decoder = bench.connection(1)
+    for _ in range(1000):
+        bench.intake.chunk(monotonic_ns(), decoder, TO_SERVER, b"x")
+    bench.intake.drain(PATIENCE_S)
+    assert [record.blinded.reason for record in bench.found if record.HasField("blinded")] == [tap_pb2.Blinded.OVERLOADED]
+
+
+@pytest.mark.parametrize("failing", ["feed", "work", "blind"])
+async def test_a_defect_that_even_prevents_the_record_reaches_nobody(
+    bench: _Bench, failing: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    decoder, other = bench.connection(1), bench.connection(2)
+    await bench.all_decoded()
+
+    def fail(self: ConnectionDecoder, *arguments: object) -> object:
+        if self is decoder:
+            raise RuntimeError("defect")
+        return unharmed(self, *arguments)
+
+    unharmed = getattr(ConnectionDecoder, failing)
+    monkeypatch.setattr(ConnectionDecoder, failing, fail)
+    # With `blind`: nonsense, which the decoder cannot even complain of.
+    for _ in range(3):
+        bench.intake.chunk(monotonic_ns(), decoder, TO_SERVER, frame(PING, 0, 0, bytes(7)))
+    bench.intake.chunk(monotonic_ns(), other, TO_SERVER, Peer().request(1, EXECUTE))
+    large = bench.connection(3)
+    bench.intake.chunk(monotonic_ns(), large, TO_SERVER, bytes(100_000))
+    assert kinds(await bench.all_decoded())[2:] == ["stream_opened", "connection_opened", "blinded"]
+    assert not decoder.reads
+    assert caplog.text.count("connection 1 is not read any more: the tap failed") == 1
+
+
 async def test_a_large_chunk_is_decoded_at_once_after_what_waits(bench: _Bench) -> None:
     decoder = bench.connection(1)
     bench.intake.chunk(monotonic_ns(), decoder, TO_SERVER, Peer().request(1, EXECUTE))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ssl
+import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -21,7 +24,7 @@ from gateway.tap.remote import RemoteListener
 from gateway.tap.ring import Ring
 from tests.certificates import Authority, Identity
 from tests.tap.reading import EXECUTION
-from tests.tap.running import PATIENCE_S, until
+from tests.tap.running import PATIENCE_S, delimited, until
 
 
 class _Tap:
@@ -33,9 +36,9 @@ class _Tap:
         self.remote = RemoteListener(
             RecordLink(Address("127.0.0.1", 0), self.identity.listener(self.authority.file), True, ()), process=0
         )
-        ring = Ring(2**20)
-        self.journal = Journal("run", 10**18, 5, [EXECUTION], TapLimits(), ring.append)
-        self.link = Link(folder / "state" / "tap.sock", ring, self.journal, self.remote)
+        self.ring = Ring(2**20)
+        self.journal = Journal("run", 10**18, 5, [EXECUTION], TapLimits(), self.ring.append)
+        self.link = Link(folder / "state" / "tap.sock", self.ring, self.journal, self.remote)
 
     def ticks(self, count: int) -> None:
         for _ in range(count):
@@ -121,6 +124,34 @@ async def test_plaintext_and_silence_hold_up_nobody(tap: _Tap) -> None:
         await until(lambda: len(following.records) >= 2)
     for _, writer in [*silent, (None, plain)]:
         writer.close()
+
+
+async def test_a_reader_that_never_reads_holds_up_nobody_and_no_memory(tap: _Tap) -> None:
+    """It has TLS's buffers before the socket's; another reader goes on, and the link ends without it."""
+    never = await tap.dial(tap.trusted()).open(1024)
+    transport = cast("asyncio.Transport", never[1].transport)
+    never[1].write(delimited(b""))
+    await never[0].readexactly(1)
+    transport.pause_reading()
+    tap.ticks(1_000)
+    tracemalloc.start()
+    try:
+        async with _following(tap.dial(tap.trusted())) as following:
+            for _ in range(8):
+                tap.ticks(1_000)
+                await until(lambda: bool(following.records) and following.records[-1].sequence == tap.ring.next_sequence - 1)
+                following.records[:-1] = []
+            held, _ = tracemalloc.get_traced_memory()
+            tap.ticks(20_000)
+            await until(lambda: following.records[-1].sequence == tap.ring.next_sequence - 1)
+            following.records[:-1] = []
+            gc.collect()
+            assert tracemalloc.get_traced_memory()[0] - held < 2**20
+    finally:
+        tracemalloc.stop()
+    async with asyncio.timeout(PATIENCE_S):
+        await tap.link.stop(0.05)
+    transport.abort()
 
 
 async def test_a_port_that_is_taken_is_said(tap: _Tap) -> None:

@@ -106,7 +106,7 @@ def test_large_and_omitted_messages_are_not_kept() -> None:
 
 
 def test_all_kept_messages_together_are_bounded_and_make_room_when_streams_close() -> None:
-    evicted = _Evicted(100)
+    evicted = _Evicted(100 + 2 * len(records.stream_opened(EXECUTE, b"", "ua")))
     evicted.connection(1)
     for stream in (1, 3):
         evicted.stream(1, stream, EXECUTE)
@@ -116,6 +116,20 @@ def test_all_kept_messages_together_are_bounded_and_make_room_when_streams_close
     evicted.record(1, 1, records.STREAM_CLOSED, b"")
     evicted.message(1, 3, records.TO_CLIENT, bytes(60))
     assert evicted.snapshot()[2].open_stream.latest_to_client == bytes(60)
+
+
+def test_over_the_bound_a_stream_keeps_its_method_and_no_other_header() -> None:
+    evicted = _Evicted(1000)
+    evicted.connection(1)
+    for stream in range(1, 21, 2):
+        evicted.record(1, stream, records.STREAM_OPENED, records.stream_opened(EXECUTE, b"m" * 100, "u" * 200))
+    opened = [record.open_stream.stream_opened for record in evicted.snapshot()[2:-1]]
+    assert [each.method for each in opened] == [EXECUTE] * 10
+    assert [len(each.user_agent) for each in opened] == [200] * 2 + [0] * 8
+    for stream in range(1, 21, 2):
+        evicted.record(1, stream, records.STREAM_CLOSED, b"")
+    evicted.record(1, 21, records.STREAM_OPENED, records.stream_opened(EXECUTE, b"m", "u" * 200))
+    assert len(evicted.snapshot()[2].open_stream.stream_opened.user_agent) == 200
 
 
 def test_records_of_what_is_not_known_change_nothing() -> None:

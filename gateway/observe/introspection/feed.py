@@ -1,4 +1,4 @@
-"""The Watch feed: what is published goes to every subscriber, at once after a rest, then every `COALESCE_S`, at least once a second.
+"""The Watch feed: what is published goes to every subscriber, at once after a rest, then every `COALESCE_S`, at least every second.
 
 Each batch is encoded once, and all subscribers get the same bytes. A subscriber is a bounded queue: one that does not empty it is
 dropped and told so when it next takes something; the model, the feed and other subscribers never wait for it.
@@ -104,8 +104,14 @@ class Feed:
 
     async def catch_up(self, *, heartbeat: bool = False) -> None:
         """Publish what the model is now. After it, and up to the next await, published state and model are one."""
-        while not self.state.encode(ENCODE_SLICE):  # noqa: ASYNC110 - nothing to wait for, others get their turn
+        limit = ENCODE_SLICE
+        turns = self.state.waiting // limit + 1
+        while not self.state.encode(limit):
             await asyncio.sleep(0)
+            turns -= 1
+            if turns < 0:
+                # More changes in each turn than are encoded in it, as while a backlog is read: it would go on for as long as that.
+                limit *= 2
         messages = self.state.publish()
         if not messages and heartbeat:
             messages = [self.state.heartbeat()]

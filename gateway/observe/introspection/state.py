@@ -89,6 +89,11 @@ class PublishedState:
                 case _:
                     pass  # shown by the overview
 
+    @property
+    def waiting(self) -> int:
+        """Of what changed and is not encoded, the larger kind."""
+        return max(len(self._dirty_workers), len(self._dirty_operations))
+
     def encode(self, limit: int) -> bool:
         """Encode at most `limit` of what changed; returns whether that was all."""
         model = self._model

@@ -155,7 +155,11 @@ PROCESS_ATTACHED = _gauge(
 )
 RING = _gauge("nativelink_gateway_tap_ring_bytes", "Records that the process keeps for observe to read again.", "process")
 RING_LIMIT = _gauge("nativelink_gateway_tap_ring_limit_bytes", "How much the process keeps at most.", "process")
-UNDECODED = _gauge("nativelink_gateway_tap_undecoded_bytes", "Bytes that were forwarded and wait to be decoded.", "process")
+UNDECODED = _gauge(
+    "nativelink_gateway_tap_undecoded_bytes",
+    "Bytes that were forwarded and wait to be decoded, with what it costs to keep them.",
+    "process",
+)
 GAPS = _counter("nativelink_gateway_tap_gaps_total", "Times that a reader of records had lost its place.", _TAP, "process")
 READERS = _gauge("nativelink_gateway_tap_readers", "Readers of records that are connected.", "process")
 BEHIND = _gauge("nativelink_gateway_tap_behind_bytes", "Records that the reader furthest behind has not processed.", "process")

@@ -15,8 +15,10 @@ from gateway.tap.moving import Moving, MovingSide, Reading
 PROTOCOL = 1
 _OPEN_STATE = struct.Struct(">QQ")
 _HEADER = struct.Struct(">I")
-#: Flags of a side.
-_SIDE = ("is_gone", "finished", "closing", "resetting")
+#: Flags of a side, by number.
+_SIDE = dict(enumerate(("is_gone", "finished", "closing", "resetting")))
+#: What comes of JSON, or of anything else, that is not what it should be.
+_WRONG = (ValueError, KeyError, TypeError, RecursionError, struct.error)
 
 
 class MessageError(ValueError):
@@ -50,7 +52,7 @@ class Hello:
         try:
             values = json.loads(data)
             return cls(*(values[field.name] for field in fields(cls)))
-        except (ValueError, KeyError, TypeError) as error:
+        except _WRONG as error:
             raise MessageError(f"no hello: {error}") from error
 
 
@@ -135,7 +137,7 @@ class State:
                 if (side := _decode_side(client, blobs)) is not None
             ]
             return cls(header["paused_ns"], header["listeners"], connections, records)
-        except (ValueError, KeyError, TypeError, struct.error) as error:
+        except _WRONG as error:
             raise MessageError(f"no state: {error}") from error
 
 
@@ -149,7 +151,7 @@ class _Blobs:
     def take(self, size: int) -> bytes:
         """The next piece."""
         taken = self._data[self._pos : self._pos + size]
-        if len(taken) < size:
+        if not 0 <= size == len(taken):
             raise MessageError("cut off")
         self._pos += size
         return taken
@@ -158,7 +160,7 @@ class _Blobs:
 def _encode_side(side: MovingSide, blobs: list[bytes]) -> list[int]:
     """Length of what is unsent, which goes to the blobs, and numbers of the flags that are set."""
     blobs.append(side.unsent)
-    return [len(side.unsent), *(number for number, name in enumerate(_SIDE) if getattr(side, name))]
+    return [len(side.unsent), *(number for number, name in _SIDE.items() if getattr(side, name))]
 
 
 def _decode_side(side: Sequence[int] | None, blobs: _Blobs) -> MovingSide | None:

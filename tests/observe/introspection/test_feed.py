@@ -65,6 +65,28 @@ async def test_one_too_many_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     await third.aclose()
 
 
+async def test_what_changes_faster_than_it_is_encoded_in_slices_is_published_nevertheless(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ENCODE_SLICE", 1)
+    observed = Observed()
+    said = 0
+
+    async def backlog() -> None:
+        nonlocal said
+        while True:
+            for _ in range(3):
+                said += 1
+                observed.queued(f"main/c-{said}", said)
+            observed.play()
+            await asyncio.sleep(0)
+
+    reading = asyncio.create_task(backlog(), name="backlog")
+    await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        await observed.feed.catch_up()
+    reading.cancel()
+    assert len(observed.feed.state.operations) == said
+
+
 async def test_at_the_end_everybody_is_let_go() -> None:
     observed = Observed()
     subscriber, late = observed.feed.watch(None), observed.feed.watch(None)

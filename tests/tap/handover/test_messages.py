@@ -82,3 +82,11 @@ def test_an_open_state_is_read_as_it_was_written() -> None:
     assert decode_open_state(encode_open_state(5, 6, b"state")) == (5, 6, b"state")
     with pytest.raises(MessageError):
         decode_open_state(b"short")
+
+
+@pytest.mark.parametrize("side", ["[0, 9]", "[0, -1]", "[-1]", '["a"]', "[0, []]", pytest.param("[" * 100_000, id="deep")])
+def test_a_side_that_is_none_makes_no_state(side: str) -> None:
+    encoded = State(1, ["a"], [Moving(1, "a", "p", Reading.READ, MovingSide(), None)], b"records").encode()
+    header = encoded[4 : -len(b"records")].replace(b"[0]", side.encode())
+    with pytest.raises(MessageError):
+        State.decode(len(header).to_bytes(4, "big") + header + b"records")

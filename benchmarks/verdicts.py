@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 
 def share(values: Sequence[float], part: float) -> float:
     """The value that so large a part of all is not above."""
     return sorted(values)[min(len(values) - 1, int(len(values) * part))]
+
+
+def in_turn(names: Sequence[str], rounds: int, measure: Callable[[str], float]) -> dict[str, list[float]]:
+    """Values of each, round by round, the order turned round from round to round."""
+    found: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(rounds):
+        for name in names if number % 2 == 0 else reversed(names):
+            found[name].append(measure(name))
+    return found
 
 
 class Verdicts:
@@ -31,11 +40,11 @@ class Verdicts:
         """The ratio round by round is to be small; without a floor it is only told."""
         self.below(what, [mine / theirs for mine, theirs in zip(own, other, strict=True)], floor=floor, aim=aim)
 
-    def at_least(self, what: str, own: Sequence[float], other: Sequence[float], *, floor: float, aim: float) -> None:
+    def at_least(self, what: str, own: Sequence[float], other: Sequence[float], *, floor: float, aim: float | None = None) -> None:
         """The ratio round by round is to be large."""
         ratios = [mine / theirs for mine, theirs in zip(own, other, strict=True)]
         median = statistics.median(ratios)
-        self._judge(what, ratios, f">= {floor:g}", f"{aim:g}", is_met=median >= floor)
+        self._judge(what, ratios, f">= {floor:g}", None if aim is None else f"{aim:g}", is_met=median >= floor)
 
     def below(self, what: str, values: Sequence[float], *, floor: float | None = None, aim: float | None = None) -> None:
         """The median is to be small."""

@@ -1,0 +1,126 @@
+"""What HTTP benchmarks share: nginx with files, wrk that asks, bodies. In: bodies and addresses. Out: requests a second."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+import urllib.request
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.processes import HOST, PATIENCE_S, end, free_ports
+
+#: A fair file server: nothing logged, the file kept open, sent by the kernel, connections kept as long as wrk wants them.
+_NGINX = """
+daemon off;
+worker_processes 1;
+pid {directory}/nginx.pid;
+error_log {directory}/error.log;
+{user}
+events {{ worker_connections 1024; }}
+http {{
+  access_log off;
+  sendfile on;
+  sendfile_max_chunk 0;
+  tcp_nopush on;
+  tcp_nodelay on;
+  open_file_cache max=16 inactive=10m;
+  open_file_cache_valid 10m;
+  keepalive_requests 1000000000;
+  keepalive_timeout 10m;
+  server_tokens off;
+  default_type application/json;
+  client_body_temp_path {directory}/body;
+  proxy_temp_path {directory}/proxy;
+  fastcgi_temp_path {directory}/fastcgi;
+  uwsgi_temp_path {directory}/uwsgi;
+  scgi_temp_path {directory}/scgi;
+  server {{
+    listen 127.0.0.1:{port};
+    root {directory}/files;
+  }}
+}}
+"""
+
+
+class Asked(NamedTuple):
+    """What one run of wrk was answered."""
+
+    requests: int
+    per_second: float
+
+
+class Nginx:
+    """nginx with one worker process."""
+
+    def __init__(self, stack: ExitStack, directory: Path, files: Mapping[str, bytes]) -> None:
+        """Args: {name: body}; `directory` is its own."""
+        # Its worker is another user where its master is root.
+        directory.chmod(0o755)
+        folder = directory / "files"
+        folder.mkdir()
+        for name, body in files.items():
+            (folder / name).write_bytes(body)
+        (port,) = free_ports(1)
+        # The directive is for root alone; others get a warning for it.
+        user = "user nobody nogroup;" if os.geteuid() == 0 else ""
+        configuration = directory / "nginx.conf"
+        configuration.write_text(_NGINX.format(directory=directory, port=port, user=user))
+        command = ["nginx", "-p", str(directory), "-e", str(directory / "error.log"), "-c", str(configuration)]
+        process = subprocess.Popen(command)
+        stack.callback(end, process)
+        #: Of the master; its worker is below it.
+        self.pid = process.pid
+        self._base = f"http://{HOST}:{port}"
+        for name, body in files.items():
+            assert get(self.address(name)) == body
+
+    def address(self, name: str) -> str:
+        """Of a file."""
+        return f"{self._base}/{name}"
+
+
+def get(address: str) -> bytes:
+    """The body, as soon as somebody answers with one."""
+    return _answer(address)[0]
+
+
+def entity_tag(address: str) -> str:
+    """The ETag of what is there now."""
+    return _answer(address)[1]
+
+
+def _answer(address: str) -> tuple[bytes, str]:
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            with urllib.request.urlopen(address, timeout=PATIENCE_S) as response:  # noqa: S310 - a loopback address
+                return response.read(), response.headers["ETag"] or ""
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def wrk(address: str, seconds: int, *headers: str) -> Asked:
+    """One thread, 32 connections; a failed request ends the benchmark."""
+    asked = [part for header in headers for part in ("-H", header)]
+    report = subprocess.run(
+        ["wrk", "-t1", "-c32", "--timeout", "30s", f"-d{seconds}s", *asked, address],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=seconds + PATIENCE_S,
+    ).stdout
+    if "Non-2xx" in report or "Socket errors" in report:
+        raise SystemExit(f"{address}: not every request was answered\n{report}")
+    requests, per_second = (re.search(pattern, report) for pattern in (r"(\d+) requests in", r"Requests/sec:\s+([0-9.]+)"))
+    if requests is None or per_second is None:
+        raise SystemExit(f"wrk said something else\n{report}")
+    if not int(requests[1]):
+        raise SystemExit(f"{address}: no request was answered in {seconds} s")
+    return Asked(int(requests[1]), float(per_second[1]))
