@@ -29,6 +29,7 @@ from gateway.serve.problems import ProblemError, not_found, not_ready, quoted
 from gateway.serve.replica import Replica
 from gateway.serve.reply import NOT_MODIFIED, Reply
 from gateway.serve.shape import ProbeJson, to_json
+from gateway.serve.siblings import Siblings
 from gateway.serve.target import parse_target
 from gateway.serve.upstream import Upstream
 from gateway.serve.validators import body_tag, has_already
@@ -46,8 +47,8 @@ _READY = to_json(ProbeJson("ready"))
 class Routes:
     """All addresses of the HTTP side."""
 
-    def __init__(self, upstream: Upstream, overview: Overview, *, now: Callable[[], float]) -> None:
-        """Args: who is followed; what renders the documents; the clock of ages, in Unix seconds."""
+    def __init__(self, upstream: Upstream, overview: Overview, siblings: Siblings, *, now: Callable[[], float]) -> None:
+        """Args: who is followed; what renders the documents; the other processes; the clock of ages, in Unix seconds."""
         self._upstream = upstream
         self._overview = overview
         self._details = Details(upstream)
@@ -83,7 +84,7 @@ class Routes:
         self._index = Fixed(index_body(table.OPENAPI.path, table.ROUTES))
         #: How long answers took.
         self.latencies = Latencies(route.path for route in self.served)
-        self._exposition = Exposition(upstream, overview, self.latencies, ongoing, now=now)
+        self.exposition = Exposition(upstream, overview, self.latencies, ongoing, siblings, now=now)
 
     async def answer(self, request: web.BaseRequest) -> Reply:
         """The reply to a request; `request[ROUTE]` is then set, if it has a route.
@@ -166,7 +167,7 @@ class Routes:
 
     async def _exposed(self, asked: Asked) -> Reply:
         no_parameters(asked.target)
-        return await self._exposition.reply(asked.media, asked.accepts)
+        return await self.exposition.reply(asked.media, asked.accepts)
 
     async def _livez(self, asked: Asked) -> Reply:
         no_parameters(asked.target)

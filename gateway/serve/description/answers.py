@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.serve.description.entry import Answer, Header, Media
 from gateway.serve.encodings import CODINGS, LEAST_BYTES
+from gateway.serve.lists import REVISION
 from gateway.serve.problems import RETRY_AFTER_S
 from gateway.serve.shape import ProblemJson
 from gateway.serve.waiting import REACHED, TIMED_OUT, WAITED
@@ -24,6 +25,11 @@ CONTENT_ENCODING = Header(
 )
 ANY_ENCODING = Header(CONTENT_ENCODING.name, "If the client accepts one.", CONTENT_ENCODING.schema)
 TOTAL = Header("X-Total-Count", "Rows on all pages.", {"type": "integer", "minimum": 0})
+SHOWN = Header(
+    REVISION,
+    "The revision that the list shows, as the `id` of an event; `since` goes on from there.",
+    {"type": "string", "pattern": "^[!-~]{1,300}-[0-9]{1,20}$"},
+)
 LINK = Header(
     "Link",
     'Where there is a next page: `<ADDRESS>; rel="next"`, without host.',

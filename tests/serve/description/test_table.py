@@ -18,6 +18,7 @@ from gateway.serve.events import publisher
 from gateway.serve.overview import Overview
 from gateway.serve.parameters import PROPERTY
 from gateway.serve.routes import Routes
+from gateway.serve.siblings import Siblings
 from gateway.serve.upstream import Upstream
 from tests.serve.description.described import address, conforms, written
 from tests.serve.implementer import Implementer
@@ -51,7 +52,7 @@ async def ask(client: Client, route: Route, query: str = "", headers: str = "") 
 
 
 def test_what_is_served_is_what_is_described(config: Config) -> None:
-    served = Routes(Upstream(config), Overview(Upstream(config)), now=lambda: 0.0).served
+    served = Routes(Upstream(config), Overview(Upstream(config)), Siblings(config.serve_sockets, 0), now=lambda: 0.0).served
     assert set(served) == set(ROUTES)
     assert len(served) == len(ROUTES)
 
