@@ -25,14 +25,16 @@ _OPTIONS: tuple[tuple[str, int | str], ...] = (
 _SETTING = "gateway.introspection.endpoint_tls"
 #: What grpc says of a connection that was never there.
 _NOT_CONNECTED = "failed to connect"
-#: What a person can do, by what grpc and BoringSSL say.
+_REFUSED = f"the client_ca_file there has to be of the authority of {_SETTING}.cert_file, which must not have ended"
+#: What a person can do, by what grpc and BoringSSL say; the first that fits.
 _REASONS = {
     "Hostname Verification": f"its certificate is not for the host that is dialled: {_SETTING}.server_name says for whom else",
-    "CERTIFICATE_VERIFY_FAILED": f"its certificate is of no authority in {_SETTING}.ca_file, or has ended",
+    "certificate has expired": "its certificate has ended, or its authority's: it needs a new one there, which is read as it comes",
+    "CERTIFICATE_VERIFY_FAILED": f"its certificate is of no authority in {_SETTING}.ca_file",
     "WRONG_VERSION_NUMBER": f"it speaks plaintext: no {_SETTING}, or tls there",
     # An end without a word is all that a server shows whom it refuses.
-    "Socket closed": f"it ended the connection: the client_ca_file there has to be of the authority of {_SETTING}.cert_file",
-    "ALERT": f"it refused: the client_ca_file there has to be of the authority of {_SETTING}.cert_file",
+    "Socket closed": f"it ended the connection: {_REFUSED}",
+    "ALERT": f"it refused: {_REFUSED}",
 }
 
 

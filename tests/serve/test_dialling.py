@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc
@@ -79,9 +80,7 @@ async def test_what_is_wrong_with_the_other_side_is_said(tmp_path: Path, config:
     async with observing(observe) as stub:
         await stub.GetScheduler(pb.GetSchedulerRequest(), wait_for_ready=True)
         async with following(here(config, observe, ours.dial(other.file))) as upstream:
-            await until_down(
-                upstream, "its certificate is of no authority in gateway.introspection.endpoint_tls.ca_file, or has ended"
-            )
+            await until_down(upstream, "its certificate is of no authority in gateway.introspection.endpoint_tls.ca_file")
         async with following(here(config, observe, ours.dial(authority.file, "else.where"))) as upstream:
             await until_down(upstream, "its certificate is not for the host that is dialled")
     plain = Implementer("127.0.0.1:0")
@@ -92,6 +91,21 @@ async def test_what_is_wrong_with_the_other_side_is_said(tmp_path: Path, config:
             await until_down(upstream, "it speaks plaintext: no gateway.introspection.endpoint_tls, or tls there")
     async with following(replace(config, introspection=endpoint)) as upstream:
         await until_down(upstream, "Connection refused")
+
+
+async def test_a_certificate_that_has_ended_is_said_to_have_and_a_new_one_is_taken(tmp_path: Path, config: Config) -> None:
+    authority, yesterday = Authority(tmp_path), datetime.now(UTC) - timedelta(days=1)
+    observe = there(tmp_path, authority.issue("observe", not_after=yesterday).listener(authority.file))
+    settings = here(config, observe, authority.issue("serve").dial(authority.file))
+    async with observing(observe), following(settings) as upstream:
+        await until_down(upstream, "its certificate has ended")
+        authority.issue("observe")
+        await until_up(upstream)
+    authority.issue("serve", not_after=yesterday)
+    async with observing(observe), following(settings) as upstream:
+        await until_down(upstream, "endpoint_tls.cert_file, which must not have ended")
+        authority.issue("serve")
+        await until_up(upstream)
 
 
 async def test_observe_takes_new_certificates_as_they_come(tmp_path: Path, config: Config) -> None:
