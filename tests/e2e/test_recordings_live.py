@@ -24,7 +24,8 @@ _ASKING_S = 0.05
 _TICK_S = 1.0
 #: By when, and how often, it is asked whether it has what was forwarded.
 _PATIENCE_S, _AGAIN_S = 30, 0.02
-#: The model's own timeouts do not stand still with a recording's clock: what differs after that is played again.
+#: The model's own timeouts do not stand still with a recording's clock: what differs after it stood for so long is played again.
+_STOOD_S = 0.05
 _PLAYS = 3
 
 
@@ -92,12 +93,12 @@ async def _checked(checks: Sequence[_Check], running: Gateway, player: Player) -
     for check in checks:
         player.stop_at(check.until)
         await player.until(check.at)
-        has_stood = player.stood_s > 0
+        has_stood = player.stood_s > _STOOD_S
         if found := await _agreed(check, running, player):
             player.stop_at(math.inf)
             return [f"{check.label}: {line}" for line in found], has_stood
     player.stop_at(math.inf)
-    return [], player.stood_s > 0
+    return [], player.stood_s > _STOOD_S
 
 
 async def _played_once(name: str, state_dir: Path, processes: int) -> tuple[list[str], bool]:
