@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import json
 import os
@@ -12,30 +13,54 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process, create_subprocess_exec
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 #: Far more than anything here takes; a test that needs it has failed.
-PATIENCE_S = 30
+PATIENCE_S = 90
 #: What is run, unless said otherwise.
 PROGRAM = ("-m", "gateway.cli")
 
-#: Below what Linux gives to outgoing connections: such a port stays free until it is listened on.
+#: Below what Linux gives to outgoing connections.
 _PORTS = range(20_000, 32_000)
+#: Far more than any test asks for; those of tests that are over are given back.
+_MOST_HELD = 256
+_held: deque[socket.socket] = deque()
+atexit.register(lambda: _give_back(0))
 
 
 def free_ports(count: int) -> list[int]:
-    """Loopback ports that nobody uses at this moment; a configuration file cannot say 0."""
-    with contextlib.ExitStack() as stack:
-        found: list[int] = []
-        for port in random.sample(_PORTS, len(_PORTS)):
-            with contextlib.suppress(OSError):
-                stack.enter_context(socket.create_server(("127.0.0.1", port)))
-                found.append(port)
-            if len(found) == count:
-                return found
+    """Loopback ports that nobody has; a configuration file cannot say 0.
+
+    They stay bound here: whoever is given one may listen on it or not, and nobody is given it twice, by no process of tests.
+    """
+    found: list[int] = []
+    for port in random.sample(_PORTS, len(_PORTS)):
+        if len(found) == count:
+            _give_back(_MOST_HELD)
+            return found
+        with contextlib.suppress(OSError):
+            _held.append(_hold(port))
+            found.append(port)
     raise AssertionError("no ports are left")
+
+
+def _hold(port: int) -> socket.socket:
+    with contextlib.ExitStack() as stack:
+        sock = stack.enter_context(socket.socket())
+        # Of a port that anybody has, listening or not, OSError comes of this.
+        sock.bind(("127.0.0.1", port))
+        # And from now on it may be listened on by those who say the same, as all servers do, while this one does not listen.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        stack.pop_all()
+        return sock
+
+
+def _give_back(most: int) -> None:
+    while len(_held) > most:
+        _held.popleft().close()
 
 
 class Settings:

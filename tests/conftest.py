@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] # it has none
 
 # Before anything imports grpc: observe forks, also where it runs within a test (see gateway.cli.roles).
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
+
+
+#: Modules and packages whose tests share a fixture that takes seconds.
+_TOGETHER = (
+    "tests/deploy/test_prometheus.py",
+    "tests/e2e/faults/",
+    "tests/e2e/test_recorded.py",
+    "tests/e2e/test_scenarios.py",
+    "tests/simulation/test_scenarios.py",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -18,6 +30,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="SECONDS",
         help="how long each test marked `long` goes on, as far as it can choose (default: %(default)s)",
     )
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Each test goes to the process that is free, but for those that share what takes long to make.
+
+    The groups of pytest-xdist would say that at the tests themselves; with pytest 9.2 they have no effect.
+    """
+
+    class Scheduler(LoadScopeScheduling):  # type: ignore[misc] # it is Any to mypy
+        def _split_scope(self, nodeid: str) -> str:
+            return next((place for place in _TOGETHER if nodeid.startswith(place)), nodeid)
+
+    return Scheduler(config, log)
 
 
 @pytest.fixture

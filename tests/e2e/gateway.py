@@ -16,6 +16,7 @@ from gateway.observe import role as observe
 from gateway.pb import introspection_pb2 as pb
 from gateway.pb.introspection_pb2_grpc import IntrospectionStub
 from gateway.tap import role as tap
+from tests.command import PATIENCE_S
 from tests.e2e.player import Upstream
 from tests.e2e.recordings import PROPERTY_TYPES, SETTINGS
 
@@ -85,7 +86,7 @@ async def gateway(
             async with grpc.aio.insecure_channel(f"unix:{config.introspection_socket}") as channel:
                 stub: IntrospectionAsyncStub = IntrospectionStub(channel)
                 running = Gateway(stub, taps)
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(PATIENCE_S):
                     while not await _attached(stub):  # noqa: ASYNC110 - what is waited for is another role's state
                         await asyncio.sleep(0.05)
                 yield running

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.pb import introspection_pb2 as pb
 from tests.e2e.recordings import FOLDER, load
+from tests.e2e.truth import as_recorded
 
 _STAGES = {pb.STAGE_QUEUED: "Queued", pb.STAGE_EXECUTING: "Executing", pb.STAGE_COMPLETED: "Completed"}
 _SECOND = 1
@@ -33,7 +34,11 @@ def moments() -> list[Moment]:
 
 
 def differences(
-    moment: Moment, workers: Sequence[pb.Worker], operations: Sequence[pb.Operation], *, shifted_s: float = 0.0
+    moment: Moment,
+    workers: Sequence[pb.Worker],
+    operations: Sequence[pb.Operation],
+    *,
+    played: Callable[[float], float] = as_recorded,
 ) -> list[str]:
     """Ids, running operations, stages, priorities, digests and times that disagree."""
     found: list[str] = []
@@ -53,7 +58,7 @@ def differences(
             (worker.connected.seconds, really["connected_timestamp"]),
             (worker.last_update.seconds, really["last_update_timestamp"]),
         ):
-            if abs(seen - int(true + shifted_s)) > _SECOND:
+            if abs(seen - int(played(true))) > _SECOND:
                 found.append(f"{worker.id}: time is {seen}, really {true}")
     by_hash = {operation.action_digest.hash: operation for operation in operations}
     if len(by_hash) != len(operations) or len(operations) != len(moment.operations):
@@ -64,8 +69,8 @@ def differences(
         true_operation = (really["stage"].partition("(")[0], really["priority"], really["action_digest"].partition("-")[2])
         if seen_operation != true_operation:
             found.append(f"{operation.operation_id}: {seen_operation}, really {true_operation}")
-        shift = 0.0 if operation.HasField("assigned") else shifted_s
-        if abs(operation.insert.seconds - int(really["insert_timestamp"] + shift)) > _SECOND:
+        inserted = really["insert_timestamp"]
+        if abs(operation.insert.seconds - int(inserted if operation.HasField("assigned") else played(inserted))) > _SECOND:
             found.append(f"{operation.operation_id}: inserted {operation.insert.seconds}, really {really['insert_timestamp']}")
         if operation.stage == pb.STAGE_EXECUTING and not any(
             operation.operation_id in worker.running_operations for worker in workers

@@ -7,7 +7,7 @@ compared where they arrive.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from tests.command import free_ports
 from tests.e2e.recordings import Entry, Recording
 
-_PATIENCE_S = 20
+_PATIENCE_S = 90
+#: Playing may be late by less: times are compared in seconds.
+_LATE_S = 0.25
 
 
 @dataclass
@@ -59,13 +61,7 @@ class Upstream:
 
     async def listen(self) -> None:
         if self._server is None:
-            async with asyncio.timeout(_PATIENCE_S):
-                while self._server is None:
-                    # While it was away, somebody else may look whether the port is free.
-                    with contextlib.suppress(OSError):
-                        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, reuse_address=True)
-                        return
-                    await asyncio.sleep(0.05)
+            self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, reuse_address=True)
 
     async def leave(self) -> None:
         if self._server is not None:
@@ -82,24 +78,36 @@ class Upstream:
 
 
 class Player:
-    """Plays one recording; afterwards `problems` names every byte or end that did not come through as it was sent."""
+    """Plays one recording; afterwards `problems` names every byte or end that did not come through as it was sent.
+
+    The recording has a clock of its own. It stands still while playing is late, as on a machine that is busy, and at a second at
+    which it was told to stop: what is played keeps its distances.
+    """
 
     def __init__(self, recording: Recording, taps: Mapping[str, tuple[str, int]], upstreams: Mapping[str, Upstream]) -> None:
         self._recording = recording
         self._taps = taps
         self._upstreams = upstreams
         self._connecting = asyncio.Lock()
-        self._began: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._began = asyncio.Event()
+        #: Loop time of the recording's second 0, by its clock.
+        self._zero = 0.0
+        #: Nothing after that second is played.
+        self._stops_at = math.inf
+        self._goes_on = asyncio.Event()
         #: Unix seconds at which the recording began to be played.
-        self.unix_began = 0.0
+        self._unix_began = 0.0
+        #: Second of the recording -> how long the clock had stood still by then, in order.
+        self._stood: list[tuple[float, float]] = []
         self.problems: list[str] = []
 
     async def play(self) -> None:
         """Plays in the recording's own time; the recording begins now."""
-        self.unix_began = time.time()
-        self._began.set_result(asyncio.get_running_loop().time())
         for upstream in self._upstreams.values():
             await upstream.listen()
+        self._unix_began = time.time()
+        self._zero = asyncio.get_running_loop().time()
+        self._began.set()
         try:
             async with asyncio.TaskGroup() as tasks:
                 for connection, entries in self._recording.of_connection().items():
@@ -108,14 +116,57 @@ class Player:
             for upstream in self._upstreams.values():
                 await upstream.leave()
 
+    @property
+    def now(self) -> float:
+        """Second of the recording."""
+        return asyncio.get_running_loop().time() - self._zero
+
+    @property
+    def stood_s(self) -> float:
+        """How long the clock has stood still until now."""
+        return self._stood[-1][1] if self._stood else 0.0
+
+    def played(self, unix: float) -> float:
+        """When what happened at that moment of the recording was played, both in Unix seconds."""
+        second = unix - self._recording.began
+        stood_s = max((stood_s for at, stood_s in self._stood if at <= second), default=0.0)
+        return self._unix_began + second + stood_s
+
     async def until(self, at: float) -> None:
         """Sleeps until that second of the recording."""
-        began = await asyncio.shield(self._began)
-        await asyncio.sleep(began + at - asyncio.get_running_loop().time())
+        await self._began.wait()
+        while (left := at - self.now) > 0:  # noqa: ASYNC110 # the clock may stand still meanwhile, time and again
+            await asyncio.sleep(left)
+
+    def stop_at(self, at: float) -> None:
+        """Plays nothing after that second of the recording until it is told otherwise, or for good with infinity."""
+        if self._began.is_set() and self.now > self._stops_at:
+            self._stand_still(self._stops_at)
+        self._stops_at = at
+        self._goes_on.set()
+
+    def _stand_still(self, at: float) -> None:
+        """It is that second, not a later one."""
+        late_s = self.now - at
+        self._zero += late_s
+        self._stood.append((at, self.stood_s + late_s))
+
+    async def _turn(self, at: float) -> None:
+        """Sleeps until what is of that second may be played."""
+        await self.until(at)
+        while at > self._stops_at:
+            self._goes_on.clear()
+            await self._goes_on.wait()
+            await self.until(at)
+
+    def _is_played(self, at: float) -> None:
+        """Just now."""
+        if self.now - at > _LATE_S:
+            self._stand_still(at)
 
     async def _connection(self, connection: int, entries: list[Entry]) -> None:
         first = entries[0]
-        await self.until(first.at)
+        await self._turn(first.at)
         refused = any(entry.kind == "refused" for entry in entries)
         async with self._connecting:
             upstream = self._upstreams[first.text]
@@ -125,6 +176,7 @@ class Player:
             if server is None:
                 # Holds the lock until the tap has seen the refusal: the next connection may find upstream there again.
                 await client.read()
+        self._is_played(first.at)
         if server is None:
             client.writer.close()
             return
@@ -141,13 +193,14 @@ class Player:
         ended = {">": False, "<": False}
         sides = {">": (client, server), "<": (server, client)}
         for entry in entries:
-            await self.until(entry.at)
+            await self._turn(entry.at)
             direction = entry.kind[0]
             if entry.kind == "close":
                 continue  # both sides have ended, or end below
             speaker, _ = sides[direction]
             other = "<" if direction == ">" else ">"
             await speaker.has(sent[other], finished=ended[other])
+            self._is_played(entry.at)
             if entry.kind in {">", "<"}:
                 speaker.writer.write(entry.data)
                 sent[direction] += len(entry.data)

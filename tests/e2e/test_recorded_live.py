@@ -119,11 +119,12 @@ async def _compared(name: str, folder: Path) -> int:
     return len(expected)
 
 
-def test_what_was_recorded_answers_what_was_answered_live(tmp_path: Path) -> None:
+def test_what_was_recorded_answers_what_was_answered_live(tmp_path_factory: pytest.TempPathFactory) -> None:
     """All at once, since a recording takes its own time."""
+    folder = tmp_path_factory.mktemp("live")  # names of unix sockets have to be short
 
     async def compare_all() -> list[int | BaseException]:
-        return await asyncio.gather(*(_compared(name, tmp_path / name) for name in NAMES), return_exceptions=True)
+        return await asyncio.gather(*(_compared(name, folder / name) for name in NAMES), return_exceptions=True)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         moments = dict(zip(NAMES, runner.run(compare_all()), strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from gateway.config.types import PropertyType
@@ -21,13 +21,18 @@ _STAGES = {
 _SECOND = 1
 
 
+def as_recorded(unix: float) -> float:
+    """What was not played again was when it was."""
+    return unix
+
+
 def differences(
     checkpoint: Checkpoint,
     workers: Iterable[pb.Worker],
     operations: Iterable[pb.Operation],
     counts: pb.Counts,
     *,
-    shifted_s: float = 0.0,
+    played: Callable[[float], float] = as_recorded,
     just_begun: bool = False,
 ) -> list[str]:
     """Every way in which the answers (view FULL) disagree with the checkpoint; empty where they agree.
@@ -37,14 +42,14 @@ def differences(
         workers: all of them.
         operations: all of them.
         counts: of the scheduler.
-        shifted_s: how much later than the recording the traffic was played; what the tap's clock measured is later by that.
-            Times that the scheduler put on the wire are as recorded.
+        played: when the traffic of a moment was played, both in Unix seconds; that is what the tap's clock measured. Times that the
+            scheduler put on the wire are as recorded.
         just_begun: the checkpoint began less than a tick ago: what ends without a word on the wire is noticed with the next one.
     """
     shown_workers = {worker.id: worker for worker in workers}
     shown_operations = list(operations)
-    found = _worker_differences(checkpoint, shown_workers, shifted_s)
-    unmatched, found_operations = _operation_differences(checkpoint, shown_operations, shifted_s)
+    found = _worker_differences(checkpoint, shown_workers, played)
+    unmatched, found_operations = _operation_differences(checkpoint, shown_operations, played)
     found += found_operations
     for operation in unmatched:
         if operation.stage != pb.STAGE_COMPLETED and not _may_be_shown(operation, just_begun=just_begun):
@@ -60,7 +65,7 @@ def _may_be_shown(operation: pb.Operation, *, just_begun: bool) -> bool:
     return not is_followed and (just_begun or operation.stage == pb.STAGE_EXECUTING)
 
 
-def _worker_differences(checkpoint: Checkpoint, shown: Mapping[str, pb.Worker], shifted_s: float) -> list[str]:
+def _worker_differences(checkpoint: Checkpoint, shown: Mapping[str, pb.Worker], played: Callable[[float], float]) -> list[str]:
     found: list[str] = []
     expected = {worker["id"]: worker for worker in checkpoint.workers}
     if expected.keys() != shown.keys():
@@ -91,15 +96,13 @@ def _worker_differences(checkpoint: Checkpoint, shown: Mapping[str, pb.Worker], 
             ),
         ]
         found += [f"worker {id_}: {what} is {seen!r}, really {true!r}" for what, seen, true in pairs if seen != true]
-        found += _time_difference(f"worker {id_}: connected", worker.connected.seconds, really["connected_timestamp"] + shifted_s)
-        found += _time_difference(
-            f"worker {id_}: last update", worker.last_update.seconds, really["last_update_timestamp"] + shifted_s
-        )
+        found += _time_difference(f"worker {id_}: connected", worker.connected.seconds, played(really["connected_timestamp"]))
+        found += _time_difference(f"worker {id_}: last update", worker.last_update.seconds, played(really["last_update_timestamp"]))
     return found
 
 
 def _operation_differences(
-    checkpoint: Checkpoint, shown: Sequence[pb.Operation], shifted_s: float
+    checkpoint: Checkpoint, shown: Sequence[pb.Operation], played: Callable[[float], float]
 ) -> tuple[list[pb.Operation], list[str]]:
     found: list[str] = []
     left = list(shown)
@@ -124,7 +127,7 @@ def _operation_differences(
             if abs(inserted - round(really["insert_timestamp"] * 1_000_000)) > 1:
                 pairs.append(("insert", inserted, really["insert_timestamp"]))
         else:
-            found += _time_difference("insert", operation.insert.seconds, really["insert_timestamp"] + shifted_s)
+            found += _time_difference("insert", operation.insert.seconds, played(really["insert_timestamp"]))
         found += [
             f"operation {really['operation_id']}: {what} is {seen!r}, really {true!r}" for what, seen, true in pairs if seen != true
         ]

@@ -20,12 +20,12 @@ def test_a_workers_result_completes_it(seen: Seen) -> None:
     assert STAGES[seen, Work.FINISHED] is Stage.COMPLETED
 
 
-@pytest.mark.parametrize("seen", set(Seen) - {Seen.COMPLETED, Seen.REQUEUED})
+@pytest.mark.parametrize("seen", [each for each in Seen if each not in {Seen.COMPLETED, Seen.REQUEUED}])
 def test_what_is_assigned_executes_whatever_clients_heard_before(seen: Seen) -> None:
     assert STAGES[seen, Work.RUNNING] is Stage.EXECUTING
 
 
-@pytest.mark.parametrize("seen", set(Seen) - {Seen.COMPLETED, Seen.RESUMED})
+@pytest.mark.parametrize("seen", [each for each in Seen if each not in {Seen.COMPLETED, Seen.RESUMED}])
 def test_what_was_taken_away_is_queued_whatever_clients_heard_before(seen: Seen) -> None:
     assert STAGES[seen, Work.REQUEUED] is Stage.QUEUED
 

@@ -19,6 +19,7 @@ from gateway.observe.actions import ActionContent, ActionName
 from gateway.observe.cas import ALONE_BYTES, BATCH_BYTES, ActionReader
 from gateway.pb import remote_execution_pb2 as reapi
 from gateway.pb.remote_execution_pb2_grpc import ContentAddressableStorageServicer, add_ContentAddressableStorageServicer_to_server
+from tests.command import PATIENCE_S
 
 Answer = Callable[[reapi.BatchReadBlobsRequest, grpc.aio.ServicerContext[Any, Any]], Awaitable[None]]
 
@@ -84,7 +85,7 @@ class Reading:
             self.reader.want(*name)
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while not condition():  # noqa: ASYNC110 - what happens has no event
                 await asyncio.sleep(0.002)
 
@@ -282,7 +283,7 @@ async def test_nobody_there_holds_up_nobody() -> None:
     task = asyncio.create_task(reader.run(), name="reader")
     name = Store().put(1)
     assert reader.want(*name) is None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not reader._away:  # noqa: ASYNC110 - what happens has no event
             await asyncio.sleep(0.002)
     assert reader.want(*name) is None

@@ -15,6 +15,7 @@ from gateway.observe.dialling import UnixDial
 from gateway.observe.link import Position, RecordLink
 from gateway.observe.wire import Splitter, delimited, varint
 from gateway.pb import tap_pb2
+from tests.command import PATIENCE_S
 from tests.observe.records import ScriptedTap
 
 
@@ -79,7 +80,7 @@ class Reader:
         return self.clock
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while not condition():  # noqa: ASYNC110 - what happens has no event
                 await asyncio.sleep(0.002)
 
@@ -225,7 +226,7 @@ async def test_how_far_the_taps_clock_is_off_is_seen_at_a_tick(off_s: float, tap
     link = RecordLink(UnixDial(tap.path), lambda: Position("", 0), records.extend, unix_ns=lambda: now)
     async with tap.listening():
         task = asyncio.create_task(link.follow(), name="link")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while len(records) < 2:  # noqa: ASYNC110 - what happens has no event
                 await asyncio.sleep(0.002)
         assert link.behind_s == pytest.approx(off_s)

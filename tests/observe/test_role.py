@@ -19,6 +19,7 @@ from gateway.pb import introspection_pb2 as pb
 from gateway.pb import tap_pb2
 from gateway.pb.introspection_pb2_grpc import IntrospectionStub
 from gateway.pb.remote_execution_pb2_grpc import add_ContentAddressableStorageServicer_to_server
+from tests.command import PATIENCE_S
 from tests.observe.records import CONNECT, ScriptedTap, config, execute_request, operation
 from tests.observe.test_cas import Store
 from tests.observe.test_link import TapSocket, encoded
@@ -37,12 +38,12 @@ async def observing(settings: Config) -> AsyncIterator[IntrospectionAsyncStub]:
             yield IntrospectionStub(channel)
     finally:
         stop.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await task
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not await condition():  # noqa: ASYNC110 - what happens has no event
             await asyncio.sleep(0.01)
 

@@ -19,6 +19,7 @@ from gateway.pb import introspection_pb2 as pb
 from gateway.pb import remote_execution_pb2 as reapi
 from gateway.pb import tap_pb2
 from gateway.pb import worker_api_pb2 as api
+from tests.command import PATIENCE_S
 from tests.observe.records import (
     CONNECT,
     SECOND,
@@ -72,7 +73,7 @@ async def test_of_several_taps_records_wait_a_moment_and_of_one_none_do() -> Non
     script.tick()
     taps.observer.receive("tap-0", script.records)
     assert taps.model.now == 0
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while taps.model.now < script.unix_ns:  # noqa: ASYNC110 - what happens has no event
             await asyncio.sleep(0.001)
     assert taps.observer.position("tap-0").next_sequence == 3

@@ -12,7 +12,7 @@ from gateway.serve.role import bind, run
 from tests.serve.builders import NOW
 
 #: How long a test waits for what is to come.
-PATIENCE_S = 20.0
+PATIENCE_S = 90.0
 
 
 @dataclass(frozen=True)

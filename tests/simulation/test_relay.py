@@ -11,6 +11,7 @@ import pytest
 import uvloop
 
 from gateway.simulation.relay import Relay
+from tests.command import PATIENCE_S
 from tests.simulation.bench import eventually
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -164,7 +165,7 @@ def test_what_a_peer_sends_while_the_target_is_dialled_comes_through_on_uvloop()
             for _ in range(20):
                 async with _relay(Relay(target)) as (reader, writer):
                     writer.write(PREFACE)
-                    async with asyncio.timeout(5):
+                    async with asyncio.timeout(PATIENCE_S):
                         assert await reader.readexactly(len(PREFACE)) == PREFACE
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -185,7 +186,7 @@ def test_what_the_target_says_first_comes_through_on_uvloop() -> None:
             async with await asyncio.start_unix_server(speak, path):
                 for _ in range(20):
                     async with _relay(Relay(f"unix:{path}")) as (reader, _):
-                        async with asyncio.timeout(5):
+                        async with asyncio.timeout(PATIENCE_S):
                             assert await reader.readexactly(len(PREFACE)) == PREFACE
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -6,6 +6,7 @@ import pytest
 
 from gateway.simulation import Job, Run, Settings, SimulatedWorker, Simulation, Stage, WorkerSpec
 from gateway.simulation.playbook import Playbook
+from tests.command import PATIENCE_S
 from tests.simulation.bench import eventually
 
 LONG = Job(("long",), run=Run(duration_s=60))
@@ -46,7 +47,7 @@ async def test_a_worker_whose_connection_fails_in_the_moment_of_its_stop_stays_a
         worker = SimulatedWorker(simulation.worker_address, WorkerSpec(reconnect_s=0), Playbook())
         await worker.start()
         await begun.wait()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await worker.stop()
     assert worker.failures == 1
 

@@ -16,7 +16,7 @@ from gateway.pb import tap_pb2
 from gateway.tap import role
 from tests.tap.reading import split
 
-PATIENCE_S = 20
+PATIENCE_S = 90
 
 
 def delimited(message: bytes) -> bytes:

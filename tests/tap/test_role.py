@@ -19,6 +19,7 @@ from gateway.errors import StartError
 from gateway.pb import longrunning_pb2, remote_execution_pb2, tap_pb2, worker_api_pb2
 from gateway.tap import role
 from tests.certificates import Authority
+from tests.command import PATIENCE_S
 from tests.tap.frames import CONNECT_WORKER, EXECUTE
 from tests.tap.reading import kinds
 from tests.tap.running import RunningTap, configuration, free_port, link_reader, listening, running, spliced, until
@@ -259,7 +260,7 @@ async def test_a_supervised_tap_forwards_without_its_record_link_until_that_can_
     listeners = role.bind(config)
     port = listeners["execution"].getsockname()[1]
     stop = asyncio.Event()
-    async with upstream, asyncio.TaskGroup() as group, asyncio.timeout(30):
+    async with upstream, asyncio.TaskGroup() as group, asyncio.timeout(PATIENCE_S):
         group.create_task(role.run(config, listeners, stop, upgrade=role.Upgrade(supervised=True)), name="tap")
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         await accepted.wait()
@@ -285,7 +286,7 @@ async def test_a_tap_that_has_its_listeners_goes_on_where_its_records_cannot_be_
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         group.create_task(role.run(config, listeners, stop), name="tap")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while not config.record_sockets[0].exists():  # noqa: ASYNC110 - a file sets no event
                 await asyncio.sleep(0.01)
         async with link_reader(config.record_sockets[0]) as reader:

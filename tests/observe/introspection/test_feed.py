@@ -10,6 +10,7 @@ from gateway.observe.introspection import feed as module
 from gateway.observe.introspection.errors import StoppingError, TooSlowError
 from gateway.observe.introspection.feed import Subscriber
 from gateway.pb import introspection_pb2 as pb
+from tests.command import PATIENCE_S
 from tests.observe.introspection.observed import Observed, Replica
 
 
@@ -108,7 +109,7 @@ async def test_changes_come_by_themselves_and_so_does_their_absence(monkeypatch:
     assert not heartbeat.changes.operations
     observed.queued("main/c-1", 1)
     observed.play()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not pb.WatchResponse.FromString(await anext(subscriber)).changes.operations:
             pass
     await subscriber.aclose()

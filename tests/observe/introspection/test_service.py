@@ -16,6 +16,7 @@ from gateway.observe.introspection import feed as feed_module
 from gateway.observe.introspection.service import SERVICE, IntrospectionService
 from gateway.pb import introspection_pb2 as pb
 from gateway.pb.introspection_pb2_grpc import IntrospectionStub
+from tests.command import PATIENCE_S
 from tests.observe.introspection.observed import Observed, Replica
 from tests.observe.records import registration
 
@@ -95,7 +96,7 @@ async def test_a_wrong_question_names_the_field(served: Served, method: str, req
 
 
 async def read_until(replica: Replica, call: Any, condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():
             replica.take(await call.read())
 
@@ -164,7 +165,7 @@ async def test_a_subscriber_that_does_not_read_is_told_when_it_does(served: Serv
         slow = IntrospectionStub(channel).Watch(pb.WatchRequest())
         await slow.read()
         number = 0
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while len(observed.feed._subscribers) > 1:
                 number += 1
                 observed.tap.worker(f"w-{number}", registration(pool="x" * 100_000))
@@ -184,7 +185,7 @@ async def test_subscribers_that_leave_are_forgotten(served: Served) -> None:
     assert len(served.observed.feed._subscribers) == 3
     for watch in watches:
         watch.cancel()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while served.observed.feed._subscribers:  # noqa: ASYNC110 - what happens has no event
             await asyncio.sleep(0.005)
 

@@ -19,6 +19,7 @@ from gateway.observe.statistics import Statistics
 from gateway.observe.translate import Translator
 from gateway.pb import tap_pb2
 from gateway.tap.offline import decode_chunks
+from tests.command import PATIENCE_S
 from tests.e2e.recordings import ALL
 from tests.observe.recording.played import STREAMS, played, written
 from tests.observe.records import config
@@ -99,7 +100,7 @@ async def test_others_get_their_turn_and_nothing_is_lost(tmp_path: Path, monkeyp
     batches: list[list[tap_pb2.TapRecord]] = []
     replay = Replay(recordings(file, "--replay"), 0.0)
     assert replay.describe() == f"This is a replay of {file}, which goes on."
-    await asyncio.wait_for(replay.play(lambda _, batch: batches.append(batch), nothing), 30)
+    await asyncio.wait_for(replay.play(lambda _, batch: batches.append(batch), nothing), PATIENCE_S)
     assert [record for batch in batches for record in batch] == STREAMS[0]
     assert max(map(len, batches)) == 7
     assert replay.describe() == f"This is a replay of {file}, which is over: time stands still."
