@@ -144,6 +144,8 @@ async def test_several_tap_processes_share_their_ports_and_nobody_elses(tmp_path
     async with command("run", "--config", str(settings.file)) as gateway:
         pids = [await gateway.pid_of(role) for role in ("tap 0", "tap 1", "observe", "serve")]
         await gateway.logged("tap workers forwards", count=2)
+        await gateway.logged("introspection answers")
+        await gateway.logged("answering on")
         assert await connects(settings.workers)
         code, _, said = await finished("run", "--config", str(other.file))
         assert (code, f"gateway.taps[workers].listen: 127.0.0.1:{settings.workers}: Address already in use" in said) == (1, True)
