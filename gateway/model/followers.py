@@ -13,6 +13,7 @@ from gateway.model.events import ExecuteRequested, FollowerLeft, OperationUpdate
 from gateway.model.halves import ClientHalf, Row
 from gateway.model.identity import ActionKey, StreamId
 from gateway.model.lifecycle import Work
+from gateway.model.records import NOBODY
 from gateway.model.register import Register
 from gateway.model.retention import NS_PER_S
 from gateway.model.workforce import Workforce
@@ -93,7 +94,7 @@ class Followers:
             half = self._register.by_name.get(event.name) or self._new_half(stream, event, client_id)
             stream.half = half
             stream.subscribed_at = self._register.now
-            half.followers.add(event.stream)
+            half.followers |= {event.stream}
         self._tell(half, stream, event)
         return is_first
 
@@ -216,7 +217,7 @@ class Followers:
     def _unfollow(self, stream_id: StreamId, stream: _Stream, half: ClientHalf) -> None:
         """The stream follows it no longer."""
         now = self._register.now
-        half.followers.discard(stream_id)
+        half.followers = half.followers - {stream_id} or NOBODY
         if half.teller == stream.rank:
             half.teller = (False, 0)
         steps = (now - stream.subscribed_at) // _KEEP_ALIVE_NS

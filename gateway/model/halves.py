@@ -147,6 +147,13 @@ class Row(Operation):
         self.clients.remove(half)
         self.live.pop(half.order, None)
 
+    def be_small(self) -> None:
+        """It may be kept for long: a dict that was used has 160 bytes more than one that was not."""
+        if not self.live:
+            self.live = {}
+        if not self.holders:
+            self.holders = {}
+
     def seen(self) -> Seen:
         """What its clients were told, for the lifecycle's table."""
         clients, live = self.clients, self.live

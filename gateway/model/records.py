@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
 
 from gateway.model.events import Outcome, RequestMetadata, Stage
 from gateway.model.identity import ActionKey, Digest, Properties, StreamId
@@ -79,6 +80,10 @@ class Worker:
         return not self.is_paused and not self.is_draining and (not limit or len(self.running) < limit)
 
 
+#: What thousands of clients share that have left: an empty set of their own has 216 bytes.
+NOBODY: Final[frozenset[StreamId]] = frozenset()
+
+
 @dataclass(slots=True, eq=False)
 class Client:
     """One client_operation_id of an operation: whoever follows it by Execute or WaitExecution."""
@@ -91,7 +96,7 @@ class Client:
     user_agent: str
     metadata: RequestMetadata | None
     #: Streams that are open and follow it.
-    followers: set[StreamId] = field(default_factory=set)
+    followers: frozenset[StreamId] = NOBODY
 
 
 @dataclass(slots=True, eq=False)

@@ -251,7 +251,9 @@ class Register:
             if stage is Stage.COMPLETED:
                 self.retention.completed(self.now, arrival)
                 self.settle_later(row)
-        if stage is not Stage.COMPLETED and not row.live:
+        if stage is Stage.COMPLETED:
+            row.be_small()
+        elif not row.live:
             self.abandon_later(row)
         self.emit(OperationChanged, arrival, row.operation_id, before if row.is_announced else None, stage)
         row.is_announced = True

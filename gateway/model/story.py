@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 
 from gateway.model.records import StoryLine
@@ -16,19 +15,23 @@ class Stories:
     def __init__(self, limit: int) -> None:
         #: Lines kept for one entity; over it the oldest goes.
         self._limit = limit
-        self._lines: dict[int, deque[StoryLine]] = {}
+        #: Lists, as most are short: a deque with nothing in it has 600 bytes.
+        self._lines: dict[int, list[StoryLine]] = {}
 
     def configure(self, limit: int) -> None:
         """Lines kept for one entity from now on."""
         self._limit = limit
-        self._lines = {arrival: deque(lines, limit) for arrival, lines in self._lines.items()}
+        for lines in self._lines.values():
+            del lines[: max(len(lines) - limit, 0)]
 
     def tell(self, arrival: int, at: int, text: str) -> None:
         """Adds a line; `at` in Unix nanoseconds."""
         lines = self._lines.get(arrival)
         if lines is None:
-            lines = self._lines[arrival] = deque(maxlen=self._limit)
+            lines = self._lines[arrival] = []
         lines.append((at, text))
+        if len(lines) > self._limit:
+            del lines[0]
 
     def of(self, arrival: int) -> tuple[StoryLine, ...]:
         """The log; empty for an entity that is not listed."""

@@ -5,6 +5,9 @@ Pure functions. Payloads that do not parse raise `DecodeError`; whoever calls tu
 
 from __future__ import annotations
 
+from functools import lru_cache
+from sys import intern
+
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.model.events import Outcome, RequestMetadata, Stage
@@ -13,6 +16,8 @@ from gateway.pb import remote_execution_pb2 as reapi
 from gateway.pb import status_pb2, worker_api_pb2
 
 _SECOND = 1_000_000_000
+#: Larger messages are not remembered for the sake of others that are equal.
+_SHARED_BYTES = 8 * 1024
 
 _STAGES = {
     reapi.ExecutionStage.CACHE_CHECK: Stage.CACHE_CHECK,
@@ -50,12 +55,20 @@ def digest(message: reapi.Digest, function: int = 0) -> Digest:
 
 def action_key(request: reapi.ExecuteRequest) -> ActionKey:
     """What both halves of an operation carry; the digest function is normalised, so that absent and SHA256 are one."""
-    return ActionKey(request.instance_name, digest(request.action_digest, request.digest_function), not request.skip_cache_lookup)
+    instance_name, action = intern(request.instance_name), digest(request.action_digest, request.digest_function)
+    return ActionKey(instance_name, action, not request.skip_cache_lookup)
 
 
 def properties(message: reapi.Platform | worker_api_pb2.ConnectWorkerRequest) -> Properties:
     """Names and values in the order of the wire, repeats included."""
-    return tuple([(each.name, each.value) for each in message.properties])
+    found = tuple([(each.name, each.value) for each in message.properties])
+    return _shared_properties(found) if message.ByteSize() <= _SHARED_BYTES else found
+
+
+@lru_cache(maxsize=1_000)
+def _shared_properties(found: Properties) -> Properties:
+    """One object for all that are equal, as those of thousands of operations are."""
+    return found
 
 
 def request_metadata(payload: bytes) -> RequestMetadata | None:
@@ -68,14 +81,15 @@ def request_metadata(payload: bytes) -> RequestMetadata | None:
         return None
     message = reapi.RequestMetadata.FromString(payload)
     return RequestMetadata(
-        tool_name=message.tool_details.tool_name,
-        tool_version=message.tool_details.tool_version,
+        # Interned is what many requests of a build have in common.
+        tool_name=intern(message.tool_details.tool_name),
+        tool_version=intern(message.tool_details.tool_version),
         action_id=message.action_id,
-        tool_invocation_id=message.tool_invocation_id,
-        correlated_invocations_id=message.correlated_invocations_id,
-        action_mnemonic=message.action_mnemonic,
+        tool_invocation_id=intern(message.tool_invocation_id),
+        correlated_invocations_id=intern(message.correlated_invocations_id),
+        action_mnemonic=intern(message.action_mnemonic),
         target_id=message.target_id,
-        configuration_id=message.configuration_id,
+        configuration_id=intern(message.configuration_id),
     )
 
 
@@ -88,7 +102,7 @@ def outcome(response: reapi.ExecuteResponse, usage: worker_api_pb2.ActionResourc
         exit_code = result.exit_code
         if result.HasField("execution_metadata"):
             metadata = result.execution_metadata
-            worker_id = metadata.worker
+            worker_id = intern(metadata.worker)
             queued_at = unix_ns(metadata.queued_timestamp) if metadata.HasField("queued_timestamp") else None
             if metadata.HasField("execution_start_timestamp"):
                 started_at = unix_ns(metadata.execution_start_timestamp)

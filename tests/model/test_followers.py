@@ -18,7 +18,11 @@ def test_nothing_is_listed_before_the_first_update(scene: Scene) -> None:
     scene.update(1, QUEUED)
     shown = scene.operation("c1")
     assert (shown.load_at, shown.first_update_at, shown.priority) == (START, scene.now, 3)
-    assert (shown.clients[0].peer, shown.clients[0].user_agent, shown.clients[0].followers) == ("client:1", "bazel", {stream(1)})
+    assert (shown.clients[0].peer, shown.clients[0].user_agent, shown.clients[0].followers) == (
+        "client:1",
+        "bazel",
+        frozenset({stream(1)}),
+    )
 
 
 def test_a_refused_execute_is_never_listed(scene: Scene) -> None:

@@ -99,8 +99,11 @@ def test_a_model_that_contradicts_itself_is_damage() -> None:
 def test_lines_of_a_story_stay_as_many_as_they_were() -> None:
     state = empty()
     Following(state).receive(eventful()[:60])
-    loaded = through(state)
-    assert {lines.maxlen for lines in loaded.model._register.stories._lines.values()} == {64}
+    stories = through(state).model._register.stories
+    arrival = next(iter(stories.arrivals()))
+    for at in range(100):
+        stories.tell(arrival, at, "again")
+    assert len(stories.of(arrival)) == 64
 
 
 def test_a_full_disk_is_the_systems_error() -> None:

@@ -123,7 +123,7 @@ def test_an_operation_that_ran() -> None:
         stage=Stage.COMPLETED,
         scheduler_operation_id="op-1",
         previous_operation_id="c-1",
-        clients=[Client("c-1", "main/c-1", "10.0.0.2:2", "bazel", RequestMetadata(target_id="//a"), {STREAM})],
+        clients=[Client("c-1", "main/c-1", "10.0.0.2:2", "bazel", RequestMetadata(target_id="//a"), frozenset({STREAM}))],
         worker_id="w-1",
         priority=-1,
         queued_at=EPOCH + 1,
