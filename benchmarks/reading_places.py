@@ -13,7 +13,7 @@ from benchmarks.reading_state import operation
 
 #: The module of the processes here.
 PROCESSES = "reading_processes"
-_SNAPSHOTS = b"nativelink_gateway_snapshots_total "
+_SNAPSHOTS = b"nativelink_gateway_snapshots_total{"
 
 
 class Serving:

@@ -36,6 +36,7 @@ from gateway.serve.ongoing import Ongoing
 from gateway.serve.overview import Overview
 from gateway.serve.replica import Replica
 from gateway.serve.rows import operation_row, worker_row
+from gateway.serve.siblings import Siblings
 from gateway.serve.upstream import Upstream
 from tests.serve.builders import busy_operation, worker
 from tests.serve.metrics.scraped import busy_scheduler
@@ -113,7 +114,7 @@ async def _measure(workers: int, operations: int, scrapes: int) -> Cost:
         told = made_by.encode(counted, sees_clients=True, sees_workers=True)
         publish.append((time.process_time_ns() - began) / 1e6)
     upstream = _followed(workers, operations, pb.Statistics.FromString(told))
-    exposed = _Exposition(upstream, Overview(upstream), Latencies(_ROUTES), Ongoing())
+    exposed = _Exposition(upstream, Overview(upstream), Latencies(_ROUTES), Ongoing(), Siblings([Path("serve-0.sock")], 0))
     made = []
     held: list[float] = []
     watching = asyncio.create_task(_watch(held), name="watch")

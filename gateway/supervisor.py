@@ -1,8 +1,9 @@
-"""The supervisor: one configuration comes in, three role processes go out and are kept until it is told to stop (design 2 and 4).
+"""The supervisor: a configuration comes in, processes of three roles go out and are kept until it is told to stop (design 2 and 4).
 
 It owns the listening sockets, so that connects wait in the backlog while a role is started again, and it checks everything before
 it starts anything. The roles read the resolved configuration from a file that it writes: what runs is what was checked, whatever
-happens to the original meanwhile. They die with it, however it dies.
+happens to the original meanwhile. They die with it, however it dies. Where the machine is busy, the tap goes before `observe`, and
+`observe` before `serve` (`gateway.cli.process.NICENESS`).
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ class Supervisor:
         """
         self._record_to = record_to
         self._taps = _tap_names(config)
+        self._serves = _names("serve", config.serve.processes)
         self._config = config
         self._log_level = log_level
         self._take_over = take_over
@@ -104,8 +106,8 @@ class Supervisor:
         """With a predecessor the tap begins alone, and the others when that one has let go."""
         running = self._write_running(stack)
         roles = {
-            name: Role(name, self._command(name, running), listeners.get(name, {}), PACES[_kind(name)])
-            for name in (*self._taps, "observe", "serve")
+            name: Role(name, self._command(name, running), self._listeners(listeners, name), PACES[_kind(name)])
+            for name in (*self._taps, "observe", *self._serves)
         }
         offer = Offer(self._config, listeners, [roles[name] for name in self._taps])
         async with asyncio.TaskGroup() as group:
@@ -170,6 +172,10 @@ class Supervisor:
             stack.callback(running.unlink, missing_ok=True)
         return running
 
+    def _listeners(self, listeners: Listeners, name: str) -> Mapping[str, socket.socket]:
+        """Serve processes accept from one socket, so that whoever is there takes what comes while another is started again."""
+        return listeners.get("serve" if name in self._serves else name, {})
+
     def _command(self, name: str, running: Path) -> list[str]:
         # -P: the directory in which somebody starts the gateway has no say in what `gateway` is.
         kind = _kind(name)
@@ -181,6 +187,8 @@ class Supervisor:
             if self._record_to is not None:
                 to = self._record_to.of_process(process)
                 command += [f"--record={to.file}", f"--record-bytes={to.limit_bytes}"]
+        elif name in self._serves:
+            command.append(f"--process={self._serves.index(name)}")
         return command
 
     async def _end(self, roles: Mapping[str, Role], keeping: Mapping[str, asyncio.Task[None]]) -> None:
@@ -206,8 +214,11 @@ def _tap_names(config: Config) -> tuple[str, ...]:
     """One name for each tap process of this machine."""
     if not config.record_link.local:
         return ()
-    processes = config.tap.processes
-    return ("tap",) if processes == 1 else tuple(f"tap {number}" for number in range(processes))
+    return _names("tap", config.tap.processes)
+
+
+def _names(kind: str, processes: int) -> tuple[str, ...]:
+    return (kind,) if processes == 1 else tuple(f"{kind} {number}" for number in range(processes))
 
 
 class Role:

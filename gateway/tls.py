@@ -57,6 +57,8 @@ class _Context:
         self._monotonic, self._unix = clocks
         #: (key, unix seconds): when the certificates of a file end.
         self._ends: list[tuple[str, float]] = []
+        #: What `context` was made of, by key, for who makes something else of it; another object whenever it was read again.
+        self.pem: Mapping[str, bytes] = {}
         self._signature = self._sign()
         self.context = self._read()
         self._look_at = self._monotonic() + _LOOK_S
@@ -121,6 +123,7 @@ class _Context:
         if self._protocol == ssl.PROTOCOL_TLS_CLIENT and "ca_file" not in self._files:
             context.load_default_certs()
         self._ends = ends
+        self.pem = {key: self._bytes(key) for key in self._files}
         return context
 
     def _certificates(self, key: str) -> list[bytes]:

@@ -65,7 +65,7 @@ def test_the_version_and_every_command_are_told(capsys: pytest.CaptureFixture[st
         ),
         ("observe", {"--config", "--nativelink-config", "--http", "--log-level", "--supervisor", "--replay", "--speed"}),
         ("inspect", {"--json", "--full", "--redact", "--key", "--keep-numbers"}),
-        ("serve", {"--config", "--nativelink-config", "--http", "--log-level", "--listener", "--supervisor"}),
+        ("serve", {"--config", "--nativelink-config", "--http", "--log-level", "--listener", "--supervisor", "--process"}),
         ("check-config", {"--config", "--nativelink-config", "--http", "--log-level"}),
         ("demo", {"--http", "--log-level", "--rate", "--workers", "--operations", "--seed", "--record"}),
     ],

@@ -24,11 +24,11 @@ from tests.tap.running import Pair, listening
 class _Farm:
     """A gateway on a configuration file, and connections through it."""
 
-    def __init__(self, directory: Path, upstream: socket.socket) -> None:
+    def __init__(self, directory: Path, upstream: socket.socket, **more: object) -> None:
         self.upstream = upstream
         (self.port,) = free_ports(1)
         tap = {"name": "execution", "listen": f"127.0.0.1:{self.port}", "carries": ["execution"]}
-        self.settings = Settings(directory, taps=[{**tap, "upstream": f"127.0.0.1:{upstream.getsockname()[1]}"}])
+        self.settings = Settings(directory, taps=[{**tap, "upstream": f"127.0.0.1:{upstream.getsockname()[1]}"}], **more)
         self.arguments = ("run", f"--config={self.settings.file}")
 
     async def connect(self) -> Pair:
@@ -95,6 +95,28 @@ async def test_a_gateway_takes_over_from_another_and_is_taken_over_in_turn(tmp_p
                     for each in (pair, new):
                         each.close()
         assert [each.name for each in farm.settings.state_dir.glob("running*")] == ["running.json"]
+        assert not list(farm.settings.state_dir.glob("*.sock"))
+
+
+async def test_several_serve_processes_are_taken_over_by_as_many_as_the_next_one_has(tmp_path: Path) -> None:
+    async with listening() as upstream:
+        farm = _Farm(tmp_path, upstream, serve={"processes": 2})
+        async with command(*farm.arguments) as first:
+            await _up(first)
+            pair = await farm.connect()
+            farm.settings.file.write_text(
+                farm.settings.file.read_text().replace('"serve": {"processes": 2}', '"serve": {"processes": 1}')
+            )
+            async with command(*farm.arguments, "--take-over") as second:
+                await second.logged("took over 1 connections")
+                # Nobody serves for a moment: who asks waits.
+                assert await farm.answers() == b"HTTP/1.1 200 OK"
+                assert await first.ended() == 0
+                await second.logged("answering on")
+                await _talks(pair)
+                second.send(signal.SIGTERM)
+                assert await second.ended() == 0
+            pair.close()
         assert not list(farm.settings.state_dir.glob("*.sock"))
 
 

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import os
+import re
 import resource
 import signal
 import stat
@@ -75,6 +76,28 @@ async def test_roles_stop_in_the_order_serve_observe_tap_at_ctrl_c(tmp_path: Pat
         await gateway.logged("stopped")
 
 
+def niceness(pid: int) -> int:
+    """proc(5): the 19th field of stat."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[16])
+
+
+async def test_where_the_machine_is_busy_the_tap_goes_first_and_serve_last(tmp_path: Path) -> None:
+    async with command("run", "--config", str(Settings(tmp_path).file)) as gateway:
+        for up in ("answering on", "introspection answers at", "tap workers forwards"):
+            await gateway.logged(up)
+        pids = {role: await gateway.pid_of(role) for role in _ROLES}
+        own = niceness(gateway.pid)
+        expected = {"tap": own, "observe": min(own + 5, 19), "serve": min(own + 10, 19)}
+        assert {role: niceness(pid) for role, pid in pids.items()} == expected
+        autogroups = {role: Path(f"/proc/{pid}/autogroup") for role, pid in pids.items()}
+        if all(each.exists() for each in autogroups.values()):
+            assert {role: each.read_text().split()[-1] for role, each in autogroups.items()} == {
+                "tap": "0",
+                "observe": "5",
+                "serve": "10",
+            }
+
+
 async def test_a_role_that_hangs_is_killed_in_the_end(tmp_path: Path) -> None:
     # A tenth of it is left to the supervisor when it kills the tap; SIGALRM would end it after that.
     async with command("run", "--config", str(Settings(tmp_path, stop_timeout_s=10).file)) as gateway:
@@ -122,6 +145,8 @@ async def test_several_tap_processes_share_their_ports_and_nobody_elses(tmp_path
     async with command("run", "--config", str(settings.file)) as gateway:
         pids = [await gateway.pid_of(role) for role in ("tap 0", "tap 1", "observe", "serve")]
         await gateway.logged("tap workers forwards", count=2)
+        await gateway.logged("introspection answers")
+        await gateway.logged("answering on")
         assert await connects(settings.workers)
         code, _, said = await finished("run", "--config", str(other.file))
         assert (code, f"gateway.taps[workers].listen: 127.0.0.1:{settings.workers}: Address already in use" in said) == (1, True)
@@ -134,6 +159,64 @@ async def test_several_tap_processes_share_their_ports_and_nobody_elses(tmp_path
         assert await gateway.ended() == 0
         ends = await gateway.logged(r"role (\w+)[ 0-9]* \(pid \d+\) ended", count=4)
         assert [each[1] for each in ends] == ["serve", "observe", "tap", "tap"]
+
+
+async def asked(port: int, address: str, headers: str = "") -> bytes:
+    """A whole answer on a connection of its own; one that is cut by the end of a process is asked for again."""
+    request = f"GET {address} HTTP/1.1\r\nHost: localhost\r\n{headers}Connection: close\r\n\r\n".encode()
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            # Refused is what nobody may be.
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            try:
+                writer.write(request)
+                if answer := await reader.read():
+                    return answer
+            except ConnectionResetError:
+                pass
+            finally:
+                writer.close()
+
+
+def of_processes(exposition: bytes, name: str) -> dict[str, float]:
+    """{serve process: value of a metric that has no other label}"""
+    found = re.findall(rb'^%s{process="([^"]+)"} (\S+)$' % name.encode(), exposition, re.MULTILINE)
+    return {process.decode(): float(value) for process, value in found}
+
+
+async def test_several_serve_processes_answer_on_one_address_and_nobody_is_refused_while_one_is_away(tmp_path: Path) -> None:
+    settings = Settings(tmp_path, serve={"processes": 2})
+    async with command("run", "--config", str(settings.file)) as gateway:
+        pids = {name: await gateway.pid_of(name.replace("-", " ")) for name in ("serve-0", "serve-1")}
+        await gateway.logged("following observe", count=2)
+        lists = [await asked(settings.http, "/api/v1/operations") for _ in range(8)]
+        tags = {match[1] for match in map(re.compile(rb"ETag: (.*)\r").search, lists) if match}
+        assert len(tags) == 1
+        known = f"If-None-Match: {tags.pop().decode()}\r\n"
+        for _ in range(8):
+            assert (await asked(settings.http, "/api/v1/operations", known)).startswith(b"HTTP/1.1 304")
+        exposition = await asked(settings.http, "/metrics")
+        assert of_processes(exposition, "nativelink_gateway_upstream_connected") == {"serve-0": 1, "serve-1": 1}
+        restarted = asyncio.create_task(gateway.logged("answering on", count=3), name="restarted")
+        os.kill(pids["serve-0"], signal.SIGKILL)
+        count = 0
+        while not restarted.done() or count < 10:
+            assert (await asked(settings.http, "/livez")).startswith(b"HTTP/1.1 200")
+            count += 1
+            await asyncio.sleep(0.02)
+        await restarted
+        assert is_alive(pids["serve-1"])
+        gateway.send(signal.SIGTERM)
+        assert await gateway.ended() == 0
+        ends = await gateway.logged(r"role (\w+)[ 0-9]* \(pid \d+\) ended", count=4)
+        assert [each[1] for each in ends] == ["serve", "serve", "observe", "tap"]
+
+
+@pytest.mark.parametrize("role", ["tap", "serve"])
+async def test_a_process_beyond_those_that_there_are_is_refused(tmp_path: Path, role: str) -> None:
+    code, _, said = await finished(role, "--process=2", "--config", str(Settings(tmp_path, **{role: {"processes": 2}}).file))
+    expected = f"nativelink-gateway {role}: --process 2: gateway.{role}.processes: 2 are numbered from 0\n"
+    assert (code, said.endswith(expected)) == (1, True)
 
 
 async def test_where_all_taps_are_on_other_machines_none_is_started(tmp_path: Path) -> None:

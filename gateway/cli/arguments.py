@@ -126,6 +126,13 @@ def _add_options(command: argparse.ArgumentParser, name: str) -> None:
         command.add_argument(
             "--tell", type=int, metavar="DESCRIPTOR", help="write a byte to this descriptor when connections have been taken over"
         )
+    if name == "serve":
+        command.add_argument(
+            "--process",
+            type=_number,
+            metavar="N",
+            help="which of gateway.serve.processes this is, from 0 (default: it is the only one)",
+        )
     if name in {"tap", "observe", "serve"}:
         command.add_argument("--supervisor", type=int, metavar="PID", help="the parent process: this one dies when it does")
 

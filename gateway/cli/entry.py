@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from gateway.cli.arguments import parse
 from gateway.cli.inspection import inspect
-from gateway.cli.process import DEFECT, die_with, raise_descriptor_limit, run_until_stopped
+from gateway.cli.process import DEFECT, NICENESS, die_with, give_way, raise_descriptor_limit, run_until_stopped
 from gateway.cli.recording import RecordTo
 from gateway.client.arguments import COMMANDS as QUESTIONS
 from gateway.config.load import load_config
@@ -70,6 +70,8 @@ def _ask(options: argparse.Namespace) -> int:
 def _work(options: argparse.Namespace) -> int:
     if getattr(options, "supervisor", None) is not None:
         die_with(options.supervisor)
+        if options.command in NICENESS:
+            give_way(NICENESS[options.command])
     # Before logging begins: mistakes are told as they are, not as a log line.
     config = None if options.command == "demo" else _load(options)
     faulthandler.enable()
@@ -91,7 +93,8 @@ def _work(options: argparse.Namespace) -> int:
             if options.command == "tap":
                 supervised = options.supervisor is not None
                 tap = TapOptions(options.process, _record_to(options), options.take_over, options.tell, supervised)
-            run_role(options.command, config, dict(getattr(options, "listener", ())), tap)
+            listeners = dict(getattr(options, "listener", ()))
+            run_role(options.command, config, listeners, tap, options.process if options.command == "serve" else None)
     except GatewayError:
         raise
     except Exception:

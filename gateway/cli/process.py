@@ -11,8 +11,10 @@ import logging
 import os
 import resource
 import signal
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from gateway.errors import GatewayError, StartError
@@ -22,6 +24,11 @@ DEFECT = 70
 _PR_SET_PDEATHSIG = 1
 #: A tap with fewer is refused.
 LEAST_DESCRIPTORS = 4_096
+#: How much lower than the tap's the priority of the others is: builds wait for the tap, and for nobody else here.
+NICENESS = {"observe": 5, "serve": 10}
+#: The kernel lets one process in a tenth of a second say something about its session (sched(7)).
+_AUTOGROUP_AGAIN_S = 0.05
+_AUTOGROUP_TRIES = 20
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +107,26 @@ def die_with(supervisor: int) -> None:
         raise StartError(f"--supervisor: this system cannot end a process with its parent: {os.strerror(ctypes.get_errno())}")
     if os.getppid() != supervisor:
         raise StartError(f"--supervisor: the process {supervisor} is gone, or not this one's parent")
+
+
+def give_way(by: int) -> None:
+    """Lower the priority of this process by so much (nice(2)), before it works.
+
+    Where the kernel divides time among sessions (sched(7), autogroup), priorities count within one only, and a supervised role has
+    a session of its own: so that gets the same. Where it cannot be said, the process works as well.
+    """
+    with suppress(OSError):
+        os.nice(by)
+    autogroup = Path("/proc/self/autogroup")
+    for _ in range(_AUTOGROUP_TRIES):
+        try:
+            autogroup.write_text(str(by))
+        except BlockingIOError:
+            time.sleep(_AUTOGROUP_AGAIN_S)
+            continue
+        except OSError:
+            pass
+        return
 
 
 def _only_sentence(group: BaseExceptionGroup[BaseException]) -> GatewayError | None:

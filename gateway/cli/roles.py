@@ -50,7 +50,7 @@ class TapOptions:
     supervised: bool = False
 
 
-def run_role(role: str, config: Config, inherited: Mapping[str, int], tap: TapOptions) -> None:
+def run_role(role: str, config: Config, inherited: Mapping[str, int], tap: TapOptions, serve: int | None = None) -> None:
     """Run `tap`, `observe` or `serve`.
 
     Args:
@@ -58,6 +58,7 @@ def run_role(role: str, config: Config, inherited: Mapping[str, int], tap: TapOp
         config: the resolved configuration.
         inherited: descriptors of listening sockets by tap name; of `serve` one by any name. Empty: the role opens its own.
         tap: of a tap only.
+        serve: of `serve` only, its number among `serve.processes`; None: it is the only one.
 
     Raises:
         StartError: something is in the way.
@@ -74,8 +75,10 @@ def run_role(role: str, config: Config, inherited: Mapping[str, int], tap: TapOp
         if role == "tap":
             work = _tap(config, listeners, tap, alone, is_ours)
             keep_freed_memory()
+        elif role == "observe":
+            work = _observe(config)
         else:
-            work = _WORK[role](config, listeners)
+            work = _serve(config, listeners, serve)
         collect_rarely()
         run_until_stopped(work, stop_timeout_s=config.stop_timeout_s, loop_factory=uvloop.new_event_loop)
 
@@ -164,25 +167,25 @@ def _tap(config: Config, listeners: dict[str, socket.socket], options: TapOption
     return _recorded(work, config.record_sockets[process], options.record_to, is_ours, config.stop_timeout_s * _RECORD_END)
 
 
-def _observe(config: Config, listeners: dict[str, socket.socket]) -> _Work:
+def _observe(config: Config) -> _Work:
     # It forks for checkpoints, and the copy has nothing to do with grpc, whose handlers would start threads in it that abort.
     # grpc reads this when it is imported.
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
     from gateway.observe import role  # noqa: PLC0415
 
-    del listeners
     return lambda stop: role.run(config, stop)
 
 
-def _serve(config: Config, listeners: dict[str, socket.socket]) -> _Work:
+def _serve(config: Config, listeners: dict[str, socket.socket], process: int | None) -> _Work:
+    # What is wrong with following upstream is said once, as a sentence; grpc would say its own at every attempt.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from gateway.serve import role  # noqa: PLC0415
 
     if len(listeners) > 1:
         raise StartError(f"--listener: one socket to answer HTTP on, not {', '.join(listeners)}")
-    return lambda stop: role.run(config, next(iter(listeners.values()), None), stop)
-
-
-_WORK: Mapping[str, Callable[[Config, dict[str, socket.socket]], _Work]] = {"observe": _observe, "serve": _serve}
+    if process is not None and process >= config.serve.processes:
+        raise StartError(f"--process {process}: gateway.serve.processes: {config.serve.processes} are numbered from 0")
+    return lambda stop: role.run(config, next(iter(listeners.values()), None), stop, process=process)
 
 
 class _Alone:

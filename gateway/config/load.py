@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gateway.config.agreement import check_agreement
 from gateway.config.document import read_document
+from gateway.config.introspection import read_introspection
 from gateway.config.links import read_record_link
 from gateway.config.nativelink import NativeLink, keeps_operations, read_nativelink
 from gateway.config.problems import Problems
@@ -24,11 +25,11 @@ from gateway.config.types import (
     Carries,
     Cas,
     Config,
-    Introspection,
     Observe,
     PropertyType,
     Retention,
     Scheduler,
+    Serve,
     Tap,
     TapLimits,
 )
@@ -40,7 +41,7 @@ _STOP_TIMEOUT_S = 5.0
 _DAY_S = 24 * 60 * 60
 _GIB = 1024 * 1024 * 1024
 _COUNT_MAX = 10_000_000
-#: More cores than one tap's traffic can use.
+#: More cores than the traffic of a tap, or of HTTP, can use.
 _PROCESSES_MAX = 64
 _HTTP_SETTING = "servers[].listener.http.socket_address"
 
@@ -83,9 +84,10 @@ def load_config(
         tap=_tap_limits(own.section("tap")),
         scheduler=_scheduler(own.section("scheduler"), theirs.schedulers.get(scheduler_name, Scheduler())),
         retention=_retention(own.section("retention")),
-        introspection=_introspection(own.section("introspection")),
+        introspection=read_introspection(own.section("introspection")),
         record_link=read_record_link(own.section("record_link")),
         observe=_observe(own.section("observe")),
+        serve=_serve(own.section("serve")),
         authentication=own.word("authentication", Authentication, Authentication.AUTO),
         instances=_instances(own, theirs, scheduler_name),
         stop_timeout_s=own.number("stop_timeout_s", _STOP_TIMEOUT_S, least=0.5, most=600),
@@ -187,12 +189,6 @@ def _retention(section: Section) -> Retention:
     return retention
 
 
-def _introspection(section: Section) -> Introspection:
-    introspection = Introspection(listen=section.address("listen"), endpoint=section.address("endpoint"))
-    section.end()
-    return introspection
-
-
 def _observe(section: Section) -> Observe:
     default = Observe()
     observe = Observe(
@@ -200,6 +196,12 @@ def _observe(section: Section) -> Observe:
     )
     section.end()
     return observe
+
+
+def _serve(section: Section) -> Serve:
+    serve = Serve(processes=section.integer("processes", Serve().processes, least=1, most=_PROCESSES_MAX))
+    section.end()
+    return serve
 
 
 def _instances(own: Section, theirs: NativeLink, scheduler_name: str) -> dict[str, str]:

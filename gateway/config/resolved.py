@@ -53,7 +53,12 @@ def to_values(config: Config) -> dict[str, Any]:
                 "experimental_backend": "redis" if scheduler.keeps_operations else "memory",
             },
             "retention": {"completed_s": config.retention.completed_s, "completed_max": config.retention.completed_max},
-            "introspection": {"listen": _or_null(config.introspection.listen), "endpoint": _or_null(config.introspection.endpoint)},
+            "introspection": {
+                "listen": _or_null(config.introspection.listen),
+                "tls": _listener_tls(config.introspection.tls),
+                "endpoint": _or_null(config.introspection.endpoint),
+                "endpoint_tls": _dial_tls(config.introspection.endpoint_tls),
+            },
             "record_link": {
                 "listen": _or_null(config.record_link.listen),
                 "tls": _listener_tls(config.record_link.tls),
@@ -63,6 +68,7 @@ def to_values(config: Config) -> dict[str, Any]:
                 ],
             },
             "observe": {"checkpoint_interval_s": config.observe.checkpoint_interval_s},
+            "serve": {"processes": config.serve.processes},
             "authentication": config.authentication.value,
             "instances": dict(config.instances),
             "state_dir": str(config.state_dir),

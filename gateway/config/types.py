@@ -146,10 +146,14 @@ class Retention:
 class Introspection:
     """`gateway.introspection`."""
 
-    #: Where `observe` answers; None: a unix socket in state_dir.
+    #: Where `observe` answers `serve` of other machines, besides the unix socket in state_dir; None: nowhere.
     listen: Address | None = None
-    #: Another implementer that `serve` reads instead; None: our own `observe`.
+    #: Of `listen`, always with client_ca_file.
+    tls: ListenerTls | None = None
+    #: Another machine's `observe`, or another implementer, that `serve` reads instead; None: this machine's `observe`.
     endpoint: Address | None = None
+    #: Of `endpoint`, with all its files; None: in plaintext, on loopback only.
+    endpoint_tls: DialTls | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +188,14 @@ class Observe:
 
 
 @dataclass(frozen=True, slots=True)
+class Serve:
+    """`gateway.serve`."""
+
+    #: Serve processes that a supervisor starts, which share the HTTP address.
+    processes: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything that any role needs."""
 
@@ -201,6 +213,7 @@ class Config:
     introspection: Introspection = field(default_factory=Introspection)
     record_link: RecordLink = field(default_factory=RecordLink)
     observe: Observe = field(default_factory=Observe)
+    serve: Serve = field(default_factory=Serve)
     authentication: Authentication = Authentication.AUTO
     #: instance name -> scheduler name, where several schedulers share a listener.
     instances: dict[str, str] = field(default_factory=dict)
@@ -218,6 +231,11 @@ class Config:
         return tuple(self.state_dir / f"handover-{number}.sock" for number in range(self.tap.processes))
 
     @property
+    def serve_sockets(self) -> tuple[Path, ...]:
+        """The unix sockets on which serve processes speak to each other, by the number of the process."""
+        return tuple(self.state_dir / f"serve-{number}.sock" for number in range(self.serve.processes))
+
+    @property
     def introspection_socket(self) -> Path:
-        """The unix socket on which `observe` answers when it has no address."""
+        """The unix socket on which `observe` answers this machine's `serve`."""
         return self.state_dir / "introspection.sock"

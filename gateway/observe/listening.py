@@ -10,8 +10,9 @@ from pathlib import Path
 
 import grpc
 
-from gateway.config.types import Address, Config
+from gateway.config.types import Address, Config, ListenerTls
 from gateway.errors import StartError
+from gateway.tls import ListenerContext
 
 #: sun_path of unix(7), with its end.
 _PATH_BYTES = 107
@@ -30,26 +31,39 @@ def create_server() -> grpc.aio.Server:
     return grpc.aio.server(options=_OPTIONS)
 
 
-def listen(server: grpc.aio.Server, config: Config) -> str:
-    """Bind; returns the address that a client dials.
+def listen(server: grpc.aio.Server, config: Config) -> list[str]:
+    """Bind the unix socket, and the address for other machines if there is one; returns what clients dial.
 
     Raises:
-        StartError: the address or path is taken, or cannot be had.
+        StartError: the address or path is taken, or cannot be had, or a certificate cannot be used.
     """
-    address = config.introspection.listen
-    if address is None:
-        return _listen_unix(server, config.introspection_socket)
-    try:
-        port = server.add_insecure_port(str(address))
-    except RuntimeError as error:
-        raise StartError(f"cannot listen on {address} (gateway.introspection.listen): taken, or not of this machine") from error
-    return str(Address(address.host, port))
+    found = [_listen_unix(server, config.introspection_socket)]
+    address, tls = config.introspection.listen, config.introspection.tls
+    if address is not None and tls is not None:
+        try:
+            port = server.add_secure_port(str(address), _credentials(tls))
+        except RuntimeError as error:
+            raise StartError(f"cannot listen on {address} (gateway.introspection.listen): taken, or not of this machine") from error
+        found.append(str(Address(address.host, port)))
+    return found
 
 
 def protect(config: Config) -> None:
     """Keep others away from the unix socket, once the server has started. The folder (0700) has done so before."""
-    if config.introspection.listen is None:
-        config.introspection_socket.chmod(0o600)
+    config.introspection_socket.chmod(0o600)
+
+
+def _credentials(tls: ListenerTls) -> grpc.ServerCredentials:
+    """Who connects shows a certificate too."""
+    context = ListenerContext(tls, "gateway.introspection.tls")
+
+    def current() -> grpc.ServerCertificateConfiguration:
+        """Called for every connection, in some thread of grpc's."""
+        context.look()
+        pem = context.pem
+        return grpc.ssl_server_certificate_configuration([(pem["key_file"], pem["cert_file"])], pem["client_ca_file"])
+
+    return grpc.dynamic_ssl_server_credentials(current(), current, require_client_authentication=True)
 
 
 def _listen_unix(server: grpc.aio.Server, path: Path) -> str:

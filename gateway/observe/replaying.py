@@ -53,10 +53,10 @@ async def run(config: Config, replay: Replay, stop: asyncio.Event) -> None:
     service = IntrospectionService(Answers(model, feed), feed)
     server = listening.create_server()
     await service.register(server)
-    address = listening.listen(server, config)
+    addresses = listening.listen(server, config)
     await server.start()
     listening.protect(config)
-    logger.info("introspection answers at %s", address)
+    logger.info("introspection answers at %s", " and ".join(addresses))
     try:
         async with asyncio.TaskGroup() as tasks:
             running = [

@@ -90,10 +90,10 @@ async def _go_on(config: Config, beginning: Beginning, dialled: Mapping[str, Dia
     service = IntrospectionService(Answers(model, feed), feed)
     server = listening.create_server()
     await service.register(server)
-    address = listening.listen(server, config)
+    addresses = listening.listen(server, config)
     await server.start()
     listening.protect(config)
-    logger.info("introspection answers at %s", address)
+    logger.info("introspection answers at %s", " and ".join(addresses))
     try:
         async with asyncio.TaskGroup() as tasks:
             running = [

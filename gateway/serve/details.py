@@ -6,6 +6,7 @@ hearing of it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -65,6 +66,12 @@ class Details:
             raise self._away()
         try:
             return await call(stub)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Not the request: its channel was given up, and calls under way with it.
+            raise self._away() from error
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise ProblemError(504, f"{upstream.name} did not answer within {_TIMEOUT_S:.0f} s") from error

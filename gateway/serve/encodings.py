@@ -33,7 +33,8 @@ def choose(accepted: str) -> str:
     others = liked.get("*", 0.0)
     best, best_weight = IDENTITY, 0.0
     for coding in CODINGS:
-        weight = liked.get(coding, liked.get("x-gzip", others) if coding == "gzip" else others)
+        # `*` comes from programs that do not know what there is to know: of those, many cannot read zstd.
+        weight = liked.get(coding, liked.get("x-gzip", others) if coding == "gzip" else 0.0)
         if weight > best_weight:
             best, best_weight = coding, weight
     # Whoever says that the plain body is liked better gets it; whoever says nothing of it does not mind.

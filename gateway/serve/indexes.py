@@ -17,12 +17,18 @@ AnyRow = TypeVar("AnyRow", bound=Row)
 _key = attrgetter("key")
 
 
+#: Fingerprints of lists have as many bits as those of rows.
+_BITS = (1 << 128) - 1
+
+
 class SortedRows(Generic[AnyRow]):
     """Rows in their order. A change, a page and its place all cost the same however many rows there are, or nearly."""
 
     def __init__(self, revision: int) -> None:
         #: Number of the revision that last changed any row here; at first, of the one that the list begins with.
         self.revision = revision
+        #: The sum of the rows': the same in every process that has the same rows, whatever came before.
+        self.fingerprint = 0
         self._sorted: SortedKeyList[AnyRow, OrderKey] = SortedKeyList(key=_key)
 
     def __len__(self) -> int:
@@ -36,11 +42,13 @@ class SortedRows(Generic[AnyRow]):
         """Put a row in; none with its arrival number is here."""
         self._sorted.add(row)
         self.revision = revision
+        self.fingerprint = (self.fingerprint + row.fingerprint) & _BITS
 
     def remove(self, row: AnyRow, revision: int) -> None:
         """Take a row out; it is here."""
         self._sorted.remove(row)
         self.revision = revision
+        self.fingerprint = (self.fingerprint - row.fingerprint) & _BITS
 
     def rows(self) -> list[AnyRow]:
         """All rows, ascending by key."""
@@ -64,6 +72,11 @@ def page_of(lists: Sequence[SortedRows[AnyRow]], *, limit: int, after: OrderKey 
             del chosen[limit:]
             break
     return Page(chosen, encode_token(chosen[-1].key) if more else "", sum(map(len, lists)))
+
+
+def fingerprint_of(lists: Sequence[SortedRows[AnyRow]]) -> int:
+    """Of several lists that are one when put one behind the other."""
+    return sum(rows.fingerprint for rows in lists) & _BITS
 
 
 class Ids(Generic[AnyRow]):

@@ -11,9 +11,10 @@ from gateway.serve.asked import Asked
 from gateway.serve.bodies import ListBody, json_list
 from gateway.serve.details import Details
 from gateway.serve.encodings import IDENTITY, LEAST_BYTES, Twins, choose
+from gateway.serve.events import wire
 from gateway.serve.parameters import PAGE_TOKEN, operations_query, workers_query
 from gateway.serve.queries import OperationsQuery, WorkersQuery
-from gateway.serve.replica import Replica
+from gateway.serve.replica import Replica, State
 from gateway.serve.reply import NOT_MODIFIED, Reply
 from gateway.serve.rows import Row
 from gateway.serve.search import Search
@@ -21,9 +22,11 @@ from gateway.serve.target import Target
 from gateway.serve.upstream import Upstream
 from gateway.serve.validators import has_already, list_tag
 
+#: The revision that a list shows, or one before it: the id of an event that what it shows goes on from.
+REVISION = "X-Revision"
 _AnyRow = TypeVar("_AnyRow", bound=Row)
-#: Finds the page, with the number of its revision.
-_Find = Callable[[], Awaitable[tuple[int, Page[_AnyRow]]]]
+#: Finds the page, with the state that it shows.
+_Find = Callable[[], Awaitable[tuple[State, Page[_AnyRow]]]]
 
 
 class Lists:
@@ -46,7 +49,7 @@ class Lists:
         query = workers_query(asked.target)
         if query.is_full:
             return await self._full(asked, replica, query, lambda: self._search.workers(replica, query), self._details.workers)
-        return await self._basic(asked, replica, query, replica.workers_revision, lambda: self._search.workers(replica, query))
+        return await self._basic(asked, replica, query, replica.state_of_workers, lambda: self._search.workers(replica, query))
 
     async def operations(self, asked: Asked, replica: Replica) -> Reply:
         """A page of operations."""
@@ -55,25 +58,26 @@ class Lists:
             return await self._full(
                 asked, replica, query, lambda: self._search.operations(replica, query), self._details.operations
             )
-        revision = replica.revision_of(query.filter)
-        return await self._basic(asked, replica, query, revision, lambda: self._search.operations(replica, query))
+        state = replica.state_of(query.filter)
+        return await self._basic(asked, replica, query, state, lambda: self._search.operations(replica, query))
 
     async def _basic(
-        self, asked: Asked, replica: Replica, query: WorkersQuery | OperationsQuery, revision: int, find: _Find[_AnyRow]
+        self, asked: Asked, replica: Replica, query: WorkersQuery | OperationsQuery, state: State, find: _Find[_AnyRow]
     ) -> Reply:
         """As documented; the body is not even looked for where the client has it."""
-        coding = choose(asked.accepts)
-        tag = list_tag(replica.epoch, revision, query, coding)
+        coding, position = choose(asked.accepts), wire.position(replica.epoch, replica.number)
+        tag = list_tag(state.fingerprint, query, coding)
         if has_already(asked.if_none_match, tag):
             reply = Reply(b"", status=NOT_MODIFIED, headers=self._upstream.age_header())
         else:
-            body = replica.bodies.get(query, revision)
+            body = replica.bodies.get(query, state.revision)
             if body is None:
-                revision, found = await find()
-                tag = list_tag(replica.epoch, revision, query, coding)
-                body = replica.keep(query, revision, found)
+                state, found = await find()
+                tag = list_tag(state.fingerprint, query, coding)
+                body = replica.keep(query, state.revision, found)
             reply = await self._reply(asked.target, replica, body, coding)
         reply.headers["ETag"] = tag
+        reply.headers[REVISION] = position
         reply.headers["Vary"] = "Accept-Encoding"
         return reply
 
@@ -87,12 +91,14 @@ class Lists:
     ) -> Reply:
         """With everything that is known: kept for this second of this revision, and without a tag."""
         moment: Hashable = (replica.number, int(self._now()))
+        position = wire.position(replica.epoch, replica.number)
         body = replica.bodies.get(query, moment)
         if body is None:
             _, found = await find()
             body = ListBody(json_list(await fetch(found.rows)), found.total, found.next_token)
             replica.bodies.put(query, moment, body)
         reply = await self._reply(asked.target, replica, body, choose(asked.accepts))
+        reply.headers[REVISION] = position
         reply.headers["Vary"] = "Accept-Encoding"
         return reply
 

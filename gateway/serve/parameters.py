@@ -41,19 +41,20 @@ PROPERTY = "property."
 #: Of `kind`: what events are about.
 KINDS = ("workers", "operations", "scheduler", "health")
 
-_WORKERS = ("view", "state", "id_prefix", f"{PROPERTY}NAME", "limit", PAGE_TOKEN)
-_OPERATIONS = (
+#: What each address takes; gateway/serve/description/questions.py says what it means.
+WORKERS = ("view", "state", "id_prefix", f"{PROPERTY}NAME", "limit", PAGE_TOKEN)
+OPERATIONS = (
     *("view", "stage", "worker_id", "digest", "instance", "invocation_id", "target", "mnemonic", "status", "min_age_s"),
     *(f"{PROPERTY}NAME", "limit", PAGE_TOKEN),
 )
 #: Filters of events by the kind that they are about; those of the lists but for an age, which changes without an event.
 _OF_WORKERS = ("state", "id_prefix")
 _OF_OPERATIONS = ("stage", "worker_id", "digest", "instance", "invocation_id", "target", "mnemonic", "status")
-_EVENTS = ("kind", "since", *_OF_WORKERS, *_OF_OPERATIONS, f"{PROPERTY}NAME")
-_ENTITY = ("view",)
-_OPERATION = ("view", "wait_for", "timeout")
+EVENTS = ("kind", "since", *_OF_WORKERS, *_OF_OPERATIONS, f"{PROPERTY}NAME")
+ENTITY = ("view",)
+OPERATION = ("view", "wait_for", "timeout")
 #: Seconds; a year.
-_MAX_AGE_S = 31_536_000
+MAX_AGE_S = 31_536_000
 _REMEMBERED = 1_024
 
 
@@ -68,7 +69,7 @@ def is_full(target: Target) -> bool:
     Raises:
         ProblemError: 400.
     """
-    return _is_full(_single(target, _ENTITY))
+    return _is_full(_single(target, ENTITY))
 
 
 def operation_question(target: Target) -> tuple[bool, Wait | None]:
@@ -77,7 +78,7 @@ def operation_question(target: Target) -> tuple[bool, Wait | None]:
     Raises:
         ProblemError: 400.
     """
-    given = _single(target, _OPERATION)
+    given = _single(target, OPERATION)
     return _is_full(given), _wait(given)
 
 
@@ -93,7 +94,7 @@ def workers_query(target: Target) -> WorkersQuery:
     Raises:
         ProblemError: 400.
     """
-    given = _single(target, _WORKERS)
+    given = _single(target, WORKERS)
     full = _is_full(given)
     return WorkersQuery(_worker_filter(given), _limit(given, MAX_LIMIT, full=full), _after(given, WORKER_KEY_LENGTH), full)
 
@@ -105,7 +106,7 @@ def operations_query(target: Target) -> OperationsQuery:
     Raises:
         ProblemError: 400.
     """
-    given = _single(target, _OPERATIONS)
+    given = _single(target, OPERATIONS)
     full = _is_full(given)
     after = _after(given, OPERATION_KEY_LENGTH)
     limit = _limit(given, DEFAULT_LIMIT, full=full)
@@ -119,7 +120,7 @@ def events_query(target: Target) -> EventsQuery:
     Raises:
         ProblemError: 400.
     """
-    given = _single(target, _EVENTS)
+    given = _single(target, EVENTS)
     kinds = _words(given, "kind", {word: word for word in KINDS}) or frozenset(KINDS)
     for kind, names in (("workers", _OF_WORKERS), ("operations", _OF_OPERATIONS)):
         useless = [name for name in names if name in given and kind not in kinds]
@@ -226,7 +227,7 @@ def _status(given: dict[str, str]) -> int | None:
 
 
 def _min_age_s(given: dict[str, str]) -> float | None:
-    return _seconds(given, "min_age_s", _MAX_AGE_S)
+    return _seconds(given, "min_age_s", MAX_AGE_S)
 
 
 def _wait(given: dict[str, str]) -> Wait | None:
@@ -245,7 +246,7 @@ def _seconds(given: dict[str, str], name: str, most: int) -> float | None:
     text = given.get(name)
     if text is None:
         return None
-    if re.fullmatch(r"[0-9]{1,9}(?:[.][0-9]{1,9})?", text) and (seconds := float(text)) <= most:
+    if re.fullmatch(r"[0-9]{1,20}(?:[.][0-9]{1,20})?(?:[eE][-+]?[0-9]{1,3})?", text) and (seconds := float(text)) <= most:
         return seconds
     raise bad_request(f"{name} is {quoted(text)!r}: it is a number of seconds from 0 to {most}")
 

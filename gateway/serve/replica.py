@@ -16,7 +16,7 @@ from gateway.query.filter import OperationFilter
 from gateway.query.order import STAGES
 from gateway.query.page import Page, page
 from gateway.serve.bodies import KEPT_BYTES, Bodies, ListBody, json_list
-from gateway.serve.indexes import Ids, SortedRows, page_of
+from gateway.serve.indexes import Ids, SortedRows, fingerprint_of, page_of
 from gateway.serve.queries import OperationsQuery, WorkersQuery
 from gateway.serve.rows import OperationRow, Row, WorkerRow
 
@@ -53,6 +53,15 @@ class Difference(NamedTuple, Generic[_AnyRow]):
 
 
 AnyDifference = Difference[WorkerRow] | Difference[OperationRow]
+
+
+class State(NamedTuple):
+    """What an answer is made from."""
+
+    #: The number of the last revision that may have changed the answer; it never goes back.
+    revision: int
+    #: Another for other rows, and for the same rows the same, in this process and in any other.
+    fingerprint: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +198,9 @@ class Replica:
         return row
 
     @property
-    def workers_revision(self) -> int:
-        """The number of the last revision that may have changed the list of workers."""
-        return self._sorted_workers.revision
+    def state_of_workers(self) -> State:
+        """Of the list of workers."""
+        return State(self._sorted_workers.revision, self._sorted_workers.fingerprint)
 
     def page_of_workers(self, query: WorkersQuery) -> Page[WorkerRow]:
         """A page of the workers, whatever the query's filter looks for."""
@@ -227,15 +236,15 @@ class Replica:
         self.bodies.put(query, revision, body)
         return body
 
-    def revision_of(self, wanted: OperationFilter) -> int:
-        """The number of the last revision that may have changed the answer; it never goes back."""
+    def state_of(self, wanted: OperationFilter) -> State:
+        """Of the list of operations that the filter lets through."""
         if wanted.worker_id is not None:
             of_worker = self._by_worker.get(wanted.worker_id)
             # A worker's index goes with its last row; that was some change of operations.
-            return of_worker.revision if of_worker is not None else self.operations_revision
-        if wanted.stages is not None:
-            return max((self._by_stage[stage].revision for stage in wanted.stages), default=0)
-        return self.operations_revision
+            return State(of_worker.revision, of_worker.fingerprint) if of_worker is not None else State(self.operations_revision, 0)
+        lists = self._stages(wanted)
+        revision = self.operations_revision if wanted.stages is None else max((each.revision for each in lists), default=0)
+        return State(revision, fingerprint_of(lists))
 
     def _stages(self, wanted: OperationFilter) -> list[SortedRows[OperationRow]]:
         """Lists of stages; one behind the other they are in order: the stage is what a key begins with."""

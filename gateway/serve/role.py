@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from gateway.config.types import Address, Config
@@ -18,6 +19,7 @@ from gateway.serve.clock import steady_clock
 from gateway.serve.overview import Overview
 from gateway.serve.routes import Routes
 from gateway.serve.server import make_server
+from gateway.serve.siblings import Siblings
 from gateway.serve.upstream import Upstream
 
 #: Connects that wait to be accepted: as many as dashboards may come back at once.
@@ -50,7 +52,12 @@ def bind(config: Config) -> socket.socket:
 
 
 async def run(
-    config: Config, listener: socket.socket | None, stop: asyncio.Event, *, now: Callable[[], float] | None = None
+    config: Config,
+    listener: socket.socket | None,
+    stop: asyncio.Event,
+    *,
+    process: int | None = None,
+    now: Callable[[], float] | None = None,
 ) -> None:
     """Serve until `stop` is set, then finish what is under way within `config.stop_timeout_s`.
 
@@ -58,6 +65,7 @@ async def run(
         config: the resolved configuration.
         listener: a socket that listens already, and is closed in the end; None: that of `bind`.
         stop: ends it.
+        process: its number among `config.serve.processes`; None: it is the only one, whatever they are.
         now: the time, in Unix seconds; None: this machine's clocks.
 
     Raises:
@@ -67,11 +75,12 @@ async def run(
     upstream = Upstream(config)
     steady = now or steady_clock()
     overview = Overview(upstream, now=steady, wall=now or time.time)
-    routes = Routes(upstream, overview, now=steady)
+    siblings = Siblings(config.serve_sockets if process is not None else config.serve_sockets[:1], process or 0)
+    routes = Routes(upstream, overview, siblings, now=steady)
     server = make_server(routes, config.authentication)
     runner = web.ServerRunner(server, shutdown_timeout=config.stop_timeout_s * _SHUTDOWN_SHARE)
     await runner.setup()
-    async with asyncio.TaskGroup() as tasks:
+    async with siblings.answering(lambda: msgspec.msgpack.encode(routes.exposition.part())), asyncio.TaskGroup() as tasks:
         following = tasks.create_task(upstream.follow(), name="follow upstream")
         publishing = tasks.create_task(routes.publisher.run(), name="publish events")
         try:

@@ -1,7 +1,6 @@
 """Routes: a request comes in, the reply of the documented route goes out. Each handler parses, looks up, shapes and responds.
 
-The seven routes of monitoring-api.md, /api/v1/events for whoever wants to hear of changes, /metrics for Prometheus, and /livez and
-/readyz for whoever keeps the process.
+What there is, and all that can be said about it, is in `gateway.serve.description.table`; each entry has its handler here.
 """
 
 from __future__ import annotations
@@ -12,9 +11,14 @@ from aiohttp import web
 from aiohttp.hdrs import ACCEPT, ACCEPT_ENCODING, IF_NONE_MATCH, LAST_EVENT_ID
 
 from gateway.serve.asked import Asked
+from gateway.serve.description import table
+from gateway.serve.description.document import document_body
+from gateway.serve.description.entry import Route
+from gateway.serve.description.index import index_body
 from gateway.serve.details import Details
 from gateway.serve.events.publisher import Publisher
 from gateway.serve.events.reply import EventReply
+from gateway.serve.fixed import Fixed
 from gateway.serve.lists import Lists
 from gateway.serve.metrics.exposition import Exposition
 from gateway.serve.metrics.latencies import Latencies
@@ -25,10 +29,14 @@ from gateway.serve.problems import ProblemError, not_found, not_ready, quoted
 from gateway.serve.replica import Replica
 from gateway.serve.reply import NOT_MODIFIED, Reply
 from gateway.serve.shape import ProbeJson, to_json
+from gateway.serve.siblings import Siblings
 from gateway.serve.target import parse_target
 from gateway.serve.upstream import Upstream
 from gateway.serve.validators import body_tag, has_already
 from gateway.serve.waiting import WAITED, Waiting
+
+#: Of a request: the template of its route, or WAITED.
+ROUTE = web.RequestKey("route", str)
 
 _METHODS = ("GET", "HEAD")
 
@@ -39,8 +47,8 @@ _READY = to_json(ProbeJson("ready"))
 class Routes:
     """All addresses of the HTTP side."""
 
-    def __init__(self, upstream: Upstream, overview: Overview, *, now: Callable[[], float]) -> None:
-        """Args: who is followed; what renders the documents; the clock of ages, in Unix seconds."""
+    def __init__(self, upstream: Upstream, overview: Overview, siblings: Siblings, *, now: Callable[[], float]) -> None:
+        """Args: who is followed; what renders the documents; the other processes; the clock of ages, in Unix seconds."""
         self._upstream = upstream
         self._overview = overview
         self._details = Details(upstream)
@@ -50,29 +58,36 @@ class Routes:
         #: Tells everybody what changes, as long as somebody runs it.
         self.publisher = Publisher(upstream, overview, ongoing)
         upstream.followers += (self._waiting, self.publisher)
-        #: {path: handler}
-        self._at: dict[str, Callable[[Asked], Awaitable[Reply]]] = {
-            "/api/v1/workers": self._workers,
-            "/api/v1/operations": self._operations,
-            "/api/v1/events": self._events,
-            "/api/v1/scheduler/status": self._status,
-            "/api/v1/scheduler/metrics": self._metrics,
-            "/api/v1/system/health": self._health,
-            "/metrics": self._exposed,
-            "/livez": self._livez,
-            "/readyz": self._readyz,
+        #: {route: handler}
+        at: dict[Route, Callable[[Asked], Awaitable[Reply]]] = {
+            table.WORKERS: self._workers,
+            table.OPERATIONS: self._operations,
+            table.STATUS: self._status,
+            table.METRICS: self._metrics,
+            table.HEALTH: self._health,
+            table.EVENTS: self._events,
+            table.EXPOSITION: self._exposed,
+            table.LIVEZ: self._livez,
+            table.READYZ: self._readyz,
+            table.OPENAPI: self._described,
+            table.INDEX: self._listed,
         }
-        #: {beginning of a path: handler of what comes behind it, which is not empty and may contain slashes}
-        self._below: dict[str, Callable[[Asked, str], Awaitable[Reply]]] = {
-            "/api/v1/workers/": self._worker,
-            "/api/v1/operations/": self._operation,
+        #: {route: handler of an id, which is not empty and may contain slashes}
+        below: dict[Route, Callable[[Asked, str], Awaitable[Reply]]] = {
+            table.WORKER: self._worker,
+            table.OPERATION: self._operation,
         }
+        self.served = (*at, *below)
+        self._at = {route.path: handler for route, handler in at.items()}
+        self._below = {route.beginning: (route.path, handler) for route, handler in below.items()}
+        self._description = Fixed(document_body(table.ROUTES))
+        self._index = Fixed(index_body(table.OPENAPI.path, table.ROUTES))
         #: How long answers took.
-        self.latencies = Latencies((*self._at, *map(_template, self._below)))
-        self._exposition = Exposition(upstream, overview, self.latencies, ongoing, now=now)
+        self.latencies = Latencies(route.path for route in self.served)
+        self.exposition = Exposition(upstream, overview, self.latencies, ongoing, siblings, now=now)
 
     async def answer(self, request: web.BaseRequest) -> Reply:
-        """The reply to a request; `request["route"]` is then the route's template, if it has one, or WAITED.
+        """The reply to a request; `request[ROUTE]` is then set, if it has a route.
 
         Raises:
             ProblemError: 400, 404, 405 or 503.
@@ -88,17 +103,17 @@ class Routes:
         )
         at = self._at.get(target.path)
         if at is not None:
-            request["route"] = target.path
+            request[ROUTE] = target.path
             _check_method(request.method)
             return await at(asked)
-        for beginning, below in self._below.items():
+        for beginning, (path, below) in self._below.items():
             rest = target.path.removeprefix(beginning)
             if rest and rest != target.path:
                 # A wait is no latency: it has a route that is not counted.
-                request["route"] = WAITED if waits(target) else _template(beginning)
+                request[ROUTE] = WAITED if waits(target) else path
                 _check_method(request.method)
                 return await below(asked, rest)
-        raise not_found(f"Path {quoted(target.path)}")
+        raise ProblemError(404, f"Path {quoted(target.path)} not found: GET {table.INDEX.path} lists what there is")
 
     def close(self) -> None:
         """The process stops: requests that would go on for long come to an end."""
@@ -152,7 +167,7 @@ class Routes:
 
     async def _exposed(self, asked: Asked) -> Reply:
         no_parameters(asked.target)
-        return await self._exposition.reply(asked.media, asked.accepts)
+        return await self.exposition.reply(asked.media, asked.accepts)
 
     async def _livez(self, asked: Asked) -> Reply:
         no_parameters(asked.target)
@@ -162,6 +177,14 @@ class Routes:
         no_parameters(asked.target)
         self._replica()
         return Reply(_READY)
+
+    async def _described(self, asked: Asked) -> Reply:
+        no_parameters(asked.target)
+        return self._description.reply(asked)
+
+    async def _listed(self, asked: Asked) -> Reply:
+        no_parameters(asked.target)
+        return self._index.reply(asked)
 
     def _replica(self) -> Replica:
         replica = self._upstream.replica
@@ -181,10 +204,6 @@ class Routes:
 
     def _fresh_or_aged(self, body: bytes, status: int = 200) -> Reply:
         return Reply(body, status=status, headers=self._upstream.age_header())
-
-
-def _template(beginning: str) -> str:
-    return f"{beginning}{{id}}"
 
 
 def _check_method(method: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
 from sys import intern
@@ -19,7 +20,18 @@ _NO_PROPERTIES: Mapping[str, str] = MappingProxyType({})
 _SHARED_MAX = 4_096
 
 
-class Row(msgspec.Struct, frozen=True, gc=False):
+#: Of a fingerprint: two different lists never have the same.
+_FINGERPRINT_BYTES = 16
+#: A row, whole; the only thing in it that msgspec does not know is a mapping.
+_encode = msgspec.json.Encoder(enc_hook=lambda mapping: sorted(mapping.items())).encode
+
+
+class _Fingerprint(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    #: A hash of everything else: equal rows have the same in every process.
+    fingerprint: int = 0
+
+
+class Row(_Fingerprint, frozen=True, gc=False):
     """What workers and operations have in common. Equal rows answer every question alike.
 
     gc=False: a row refers to strings, bytes and numbers only, so the collector need not walk 100,000 of them.
@@ -32,6 +44,11 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     json: bytes
     #: Everything that it can be looked up by; without instance name.
     ids: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Called by msgspec."""
+        digest = hashlib.blake2b(_encode(self), digest_size=_FINGERPRINT_BYTES).digest()
+        msgspec.structs.force_setattr(self, "fingerprint", int.from_bytes(digest))
 
 
 class WorkerRow(Row, frozen=True, gc=False):

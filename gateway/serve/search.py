@@ -15,7 +15,7 @@ from typing import TypeVar
 from gateway.query.page import Page, page
 from gateway.serve.problems import not_ready
 from gateway.serve.queries import OperationsQuery, WorkersQuery
-from gateway.serve.replica import Replica
+from gateway.serve.replica import Replica, State
 from gateway.serve.rows import OperationRow, Row, WorkerRow
 
 #: Rows that are looked at before others get their turn.
@@ -30,34 +30,34 @@ _AnyRow = TypeVar("_AnyRow", bound=Row)
 
 
 class Search:
-    """Finds pages of rows, with the number of the revision that they show."""
+    """Finds pages of rows, with the state that they show."""
 
     def __init__(self) -> None:
         self._room = asyncio.Semaphore(_AT_ONCE)
         self._waiting = 0
 
-    async def workers(self, replica: Replica, query: WorkersQuery) -> tuple[int, Page[WorkerRow]]:
+    async def workers(self, replica: Replica, query: WorkersQuery) -> tuple[State, Page[WorkerRow]]:
         """As of now, or of the moment when its turn came.
 
         Raises:
             ProblemError: 503, too many searches wait.
         """
         if not query.filter.looks_at_rows:
-            return replica.workers_revision, replica.page_of_workers(query)
+            return replica.state_of_workers, replica.page_of_workers(query)
         async with self._turn():
-            revision, rows = replica.workers_revision, replica.workers()
+            state, rows = replica.state_of_workers, replica.workers()
             found = await _matching(rows, query.filter.matches)
-        return revision, page(found, _key, limit=query.limit, after=query.after)
+        return state, page(found, _key, limit=query.limit, after=query.after)
 
-    async def operations(self, replica: Replica, query: OperationsQuery) -> tuple[int, Page[OperationRow]]:
+    async def operations(self, replica: Replica, query: OperationsQuery) -> tuple[State, Page[OperationRow]]:
         """As `workers`."""
         wanted = query.filter
         if not wanted.looks_at_rows:
-            return replica.revision_of(wanted), replica.page_of_operations(query)
+            return replica.state_of(wanted), replica.page_of_operations(query)
         async with self._turn():
-            revision, rows = replica.revision_of(wanted), replica.operations(wanted)
+            state, rows = replica.state_of(wanted), replica.operations(wanted)
             found = await _matching(rows, wanted.matches)
-        return revision, page(found, _key, limit=query.limit, after=query.after)
+        return state, page(found, _key, limit=query.limit, after=query.after)
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:

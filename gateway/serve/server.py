@@ -17,7 +17,7 @@ from gateway.serve.access import check_access
 from gateway.serve.metrics.latencies import OTHER
 from gateway.serve.problems import Handler, answer_problems, problem_reply
 from gateway.serve.reply import Reply
-from gateway.serve.routes import Routes
+from gateway.serve.routes import ROUTE, Routes
 
 #: Bytes of the request line, and of one header; how many headers. More is 400.
 LINE_BYTES = 8190
@@ -80,7 +80,7 @@ def make_server(routes: Routes, authentication: Authentication) -> JsonServer:
     async def timed(request: web.BaseRequest) -> web.StreamResponse:
         began = perf_counter()
         reply = await handler(request)
-        routes.latencies.observe(request.get("route", OTHER), reply.status, perf_counter() - began)
+        routes.latencies.observe(request.get(ROUTE, OTHER), reply.status, perf_counter() - began)
         return reply
 
     # Who goes is not waited for, nor looked for.

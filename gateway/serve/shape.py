@@ -6,10 +6,13 @@ null, never missing. Times are whole Unix seconds, cut off.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.pb import introspection_pb2 as pb
+from gateway.query.order import STAGES
 
 #: The documented word of each stage; any other number of the open enum is Unknown too.
 STAGE_WORDS = {
@@ -19,102 +22,111 @@ STAGE_WORDS = {
     pb.STAGE_COMPLETED: "Completed",
 }
 UNKNOWN_STAGE = "Unknown"
+#: Of GET /api/v1/system/health, best first.
+HEALTH_WORDS = ("healthy", "degraded", "unhealthy")
 
 _encode = msgspec.json.Encoder().encode
+
+
+def says(text: str, *words: str) -> msgspec.Meta:
+    """What a field means, for the description of the API; and the words that it may be, if it is a word."""
+    return msgspec.Meta(description=text, extra_json_schema={"enum": [*words]} if words else None)
 
 
 class WorkerJson(msgspec.Struct, frozen=True, gc=False):
     """An element of GET /api/v1/workers."""
 
-    id: str
-    platform_properties: dict[str, str] | None
-    last_update_timestamp: int | None
-    is_paused: bool | None
-    is_draining: bool | None
-    can_accept_work: bool | None
-    running_operations: list[str]
-    connected_timestamp: int | None
-    actions_completed: int | None
+    id: Annotated[str, says("As the scheduler names it.")]
+    platform_properties: Annotated[dict[str, str] | None, says("As declared, of a repeated name the last value; null: not seen.")]
+    last_update_timestamp: Annotated[int | None, says("Of the last registration or keep-alive, Unix seconds; null: not seen.")]
+    is_paused: Annotated[bool | None, says("Whether the scheduler paused it, until it next finishes something; null: not seen.")]
+    is_draining: Annotated[bool | None, says("Whether it finishes what it runs and gets nothing new; null: not seen.")]
+    can_accept_work: Annotated[bool | None, says("Whether it would get an action now; null: not seen.")]
+    running_operations: Annotated[list[str], says("Ids of the operations that it runs, in the order of assignment.")]
+    connected_timestamp: Annotated[int | None, says("When it connected, Unix seconds; null: not seen.")]
+    actions_completed: Annotated[int | None, says("Since it connected; null: not seen.")]
 
 
 class OperationJson(msgspec.Struct, frozen=True, gc=False):
     """An element of GET /api/v1/operations."""
 
-    operation_id: str | None
-    client_operation_id: str | None
-    stage: str
-    worker_id: str | None
-    action_digest: str | None
-    command_digest: str | None
-    input_root_digest: str | None
-    priority: int | None
-    timeout: int | None
-    platform_properties: dict[str, str] | None
-    load_timestamp: int | None
-    insert_timestamp: int | None
-    is_finished: bool
+    operation_id: Annotated[str | None, says("The scheduler's once a worker got it, before that the client's; null: not seen.")]
+    client_operation_id: Annotated[str | None, says("Of the first client seen, without instance name; null: no client was seen.")]
+    stage: Annotated[str, says("Where it is.", *STAGES)]
+    worker_id: Annotated[str | None, says("The worker that has it, of a completed one the worker that ran it; null: none.")]
+    action_digest: Annotated[str | None, says("FUNCTION:HASH; null: not seen.")]
+    command_digest: Annotated[str | None, says("FUNCTION:HASH; null: not known.")]
+    input_root_digest: Annotated[str | None, says("FUNCTION:HASH; null: not known.")]
+    priority: Annotated[int | None, says("REAPI's; null: no client was seen.")]
+    timeout: Annotated[int | None, says("Of the action, seconds; null: none, or not known.")]
+    platform_properties: Annotated[dict[str, str] | None, says("The action's, of a repeated name the last value; null: not known.")]
+    load_timestamp: Annotated[int | None, says("When it was first seen, Unix seconds; null: not seen.")]
+    insert_timestamp: Annotated[int | None, says("When it was queued, Unix seconds; null: not seen.")]
+    is_finished: Annotated[bool, says("Whether its stage is Completed.")]
 
 
 class StatusJson(msgspec.Struct, frozen=True, gc=False):
     """GET /api/v1/scheduler/status."""
 
-    total_workers: int | None
-    active_workers: int | None
-    paused_workers: int | None
-    draining_workers: int | None
-    total_operations: int | None
-    queued_operations: int | None
-    executing_operations: int | None
-    completed_operations: int | None
-    uptime_seconds: int | None
+    total_workers: Annotated[int | None, says("Connected; null, here and below: that side is not observed.")]
+    active_workers: Annotated[int | None, says("Those that would get an action now.")]
+    paused_workers: Annotated[int | None, says("Those that are paused.")]
+    draining_workers: Annotated[int | None, says("Those that are draining.")]
+    total_operations: Annotated[int | None, says("Of every stage.")]
+    queued_operations: Annotated[int | None, says("In stage Queued.")]
+    executing_operations: Annotated[int | None, says("In stage Executing.")]
+    completed_operations: Annotated[int | None, says("In stage Completed; they are kept for a while.")]
+    uptime_seconds: Annotated[int | None, says("Since the scheduler was first observed or last seen to restart; null: it was not.")]
 
 
 class WorkerCountsJson(msgspec.Struct, frozen=True, gc=False):
     """`workers` of GET /api/v1/scheduler/metrics."""
 
-    total: int | None
-    active: int | None
-    paused: int | None
-    draining: int | None
+    total: Annotated[int | None, says("Connected; null, here and below: workers are not observed.")]
+    active: Annotated[int | None, says("Those that would get an action now.")]
+    paused: Annotated[int | None, says("Those that are paused.")]
+    draining: Annotated[int | None, says("Those that are draining.")]
 
 
 class OperationCountsJson(msgspec.Struct, frozen=True, gc=False):
     """`operations` of GET /api/v1/scheduler/metrics."""
 
-    total: int | None
-    queued: int | None
-    executing: int | None
-    completed: int | None
+    total: Annotated[int | None, says("Of every stage; null, here and below: clients and workers are not observed.")]
+    queued: Annotated[int | None, says("In stage Queued.")]
+    executing: Annotated[int | None, says("In stage Executing.")]
+    completed: Annotated[int | None, says("In stage Completed; they are kept for a while.")]
 
 
 class MetricsJson(msgspec.Struct, frozen=True, gc=False):
     """GET /api/v1/scheduler/metrics."""
 
-    workers: WorkerCountsJson
-    operations: OperationCountsJson
-    uptime_seconds: int | None
+    workers: Annotated[WorkerCountsJson, says("By what they are.")]
+    operations: Annotated[OperationCountsJson, says("By stage.")]
+    uptime_seconds: Annotated[int | None, says("Since the scheduler was first observed or last seen to restart; null: it was not.")]
 
 
 class HealthJson(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """GET /api/v1/system/health; `reasons` and `notes` only where there are any (design 7)."""
+    """GET /api/v1/system/health; `reasons` and `notes` only where there are any."""
 
-    status: str
-    timestamp: int
-    uptime_seconds: int | None
-    reasons: list[str] = []
-    notes: list[str] = []
+    status: Annotated[str, says("Whether the answers are current and whole.", *HEALTH_WORDS)]
+    timestamp: Annotated[int, says("Of this answer, Unix seconds.")]
+    uptime_seconds: Annotated[int | None, says("Of the scheduler; null: nothing was observed yet.")]
+    reasons: Annotated[
+        list[str], says("Why it is not healthy, each a sentence that says what to do. Only where there are any.")
+    ] = []
+    notes: Annotated[list[str], says("What a person should know although nothing is wrong. Only where there are any.")] = []
 
 
 class ProblemJson(msgspec.Struct, frozen=True, gc=False):
     """Every answer that is no success."""
 
-    error: str
+    error: Annotated[str, says("What is wrong, for the person who asked.")]
 
 
 class ProbeJson(msgspec.Struct, frozen=True, gc=False):
     """GET /livez and /readyz."""
 
-    status: str
+    status: Annotated[str, says("The answer in a word.")]
 
 
 def to_json(shaped: msgspec.Struct) -> bytes:

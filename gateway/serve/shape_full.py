@@ -7,12 +7,13 @@ Times here are Unix seconds with their fraction.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Annotated
 
 import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.pb import introspection_pb2 as pb
-from gateway.serve.shape import nanoseconds, operation_json, worker_json
+from gateway.serve.shape import nanoseconds, operation_json, says, worker_json
 
 _encode = msgspec.json.Encoder().encode
 
@@ -22,75 +23,77 @@ _JOINS = {pb.OperationDetail.NONE: "none", pb.OperationDetail.TENTATIVE: "tentat
 class StoryLineJson(msgspec.Struct, frozen=True, gc=False):
     """One entry of an entity's log."""
 
-    at: float
-    text: str
+    at: Annotated[float, says("Unix seconds.")]
+    text: Annotated[str, says("Such as `Queued -> Executing on worker-1`.")]
 
 
 class AnomalyJson(msgspec.Struct, frozen=True, gc=False):
     """Something about an entity that the protocol does not allow, or that came late."""
 
-    at: float
-    kind: str
-    text: str
+    at: Annotated[float, says("Unix seconds.")]
+    kind: Annotated[str, says("A stable word, such as `late_result`.")]
+    text: Annotated[str, says("What happened.")]
 
 
 class WorkerDetailJson(msgspec.Struct, frozen=True, gc=False):
     """What `view=full` adds to a worker."""
 
-    max_inflight_tasks: int | None
-    remaining_properties: dict[str, str] | None
-    peer: str
-    user_agent: str
-    id_prefix: str
-    story: list[StoryLineJson]
-    anomalies: list[AnomalyJson]
+    max_inflight_tasks: Annotated[int | None, says("0: unlimited; null: not seen.")]
+    remaining_properties: Annotated[dict[str, str] | None, says("Declared ones less what running actions hold; null: not known.")]
+    peer: Annotated[str, says("host:port as the tap saw it.")]
+    user_agent: Annotated[str, says("As the worker sent it.")]
+    id_prefix: Annotated[str, says("What its id begins with at its own wish.")]
+    story: Annotated[list[StoryLineJson], says("What happened to it, the most recent of it, oldest first.")]
+    anomalies: Annotated[list[AnomalyJson], says("Of the recent ones, those about this worker.")]
 
 
 class ClientJson(msgspec.Struct, frozen=True, gc=False):
     """One client of an operation; what its request metadata does not say is null."""
 
-    client_operation_id: str | None
-    followers: int
-    peer: str
-    user_agent: str
-    tool_name: str | None
-    tool_version: str | None
-    action_id: str | None
-    tool_invocation_id: str | None
-    correlated_invocations_id: str | None
-    action_mnemonic: str | None
-    target_id: str | None
-    configuration_id: str | None
+    client_operation_id: Annotated[str | None, says("The id that it was given; null: not seen.")]
+    followers: Annotated[int, says("Execute and WaitExecution streams that are open now.")]
+    peer: Annotated[str, says("host:port as the tap saw it.")]
+    user_agent: Annotated[str, says("As the client sent it.")]
+    tool_name: Annotated[str | None, says("Such as `bazel`.")]
+    tool_version: Annotated[str | None, says("Of the tool.")]
+    action_id: Annotated[str | None, says("As the tool names the action.")]
+    tool_invocation_id: Annotated[str | None, says("Of one run of the tool.")]
+    correlated_invocations_id: Annotated[str | None, says("Of the runs that belong together.")]
+    action_mnemonic: Annotated[str | None, says("Such as `CppCompile`.")]
+    target_id: Annotated[str | None, says("Such as `//app:main`.")]
+    configuration_id: Annotated[str | None, says("Of the build's configuration.")]
 
 
 class OperationDetailJson(msgspec.Struct, frozen=True, gc=False):
     """What `view=full` adds to an operation."""
 
-    instance_name: str
-    cacheable: bool | None
-    action_digest_size_bytes: int | None
-    command_digest_size_bytes: int | None
-    input_root_digest_size_bytes: int | None
-    previous_operation_id: str | None
-    other_ids: list[str]
-    assigned_timestamp: float | None
-    finished_timestamp: float | None
-    #: From insertion to the last assignment.
-    queue_seconds: float | None
-    #: From the last assignment to the end.
-    execution_seconds: float | None
-    attempts: int
-    join: str
-    assigned_properties: dict[str, str] | None
-    clients: list[ClientJson]
-    exit_code: int | None
-    status_code: int | None
-    status_message: str | None
-    cached_result: bool | None
-    peak_memory_kb: int | None
-    cpu_time_ms: int | None
-    story: list[StoryLineJson]
-    anomalies: list[AnomalyJson]
+    instance_name: Annotated[str, says("REAPI's.")]
+    cacheable: Annotated[bool | None, says("Whether it may be joined with others; null: not known.")]
+    action_digest_size_bytes: Annotated[int | None, says("null: the digest is not known; so with the two below.")]
+    command_digest_size_bytes: Annotated[int | None, says("As above.")]
+    input_root_digest_size_bytes: Annotated[int | None, says("As above.")]
+    previous_operation_id: Annotated[str | None, says("What operation_id was before it changed; null: it did not.")]
+    other_ids: Annotated[list[str], says("Every further id that it can be asked for by.")]
+    assigned_timestamp: Annotated[float | None, says("When a worker last got it, Unix seconds; null: none did, or not seen.")]
+    finished_timestamp: Annotated[float | None, says("When it completed, Unix seconds; null: not finished, or not seen.")]
+    queue_seconds: Annotated[float | None, says("From insertion to the last assignment; null: one of them is not known.")]
+    execution_seconds: Annotated[float | None, says("From the last assignment to the end; null: one of them is not known.")]
+    attempts: Annotated[int, says("Workers that got it.")]
+    join: Annotated[
+        str, says("Whether its client's and worker's sides were put together: not, by what agrees, for sure.", *_JOINS.values())
+    ]
+    assigned_properties: Annotated[dict[str, str] | None, says("What was reserved at the last assignment; null: never assigned.")]
+    clients: Annotated[list[ClientJson], says("Who asked for it.")]
+    exit_code: Annotated[int | None, says("Of the command; null: not finished, or not reported.")]
+    status_code: Annotated[int | None, says("google.rpc.Code; null: not finished.")]
+    status_message: Annotated[str | None, says("Of the status; null: none.")]
+    cached_result: Annotated[
+        bool | None, says("Whether the result came from the action cache; null: not finished, or not reported.")
+    ]
+    peak_memory_kb: Annotated[int | None, says("null: not reported.")]
+    cpu_time_ms: Annotated[int | None, says("null: not reported.")]
+    story: Annotated[list[StoryLineJson], says("What happened to it, the most recent of it, oldest first.")]
+    anomalies: Annotated[list[AnomalyJson], says("Of the recent ones, those about this operation.")]
 
 
 def worker_full_json(worker: pb.Worker) -> bytes:

@@ -19,6 +19,7 @@ import grpc
 from gateway.config.types import Config
 from gateway.pb import introspection_pb2 as pb
 from gateway.pb.introspection_pb2_grpc import IntrospectionStub
+from gateway.serve.dialling import Dial
 from gateway.serve.replica import Changes, Differences, OutOfSequenceError, Replica
 from gateway.serve.rows import OperationRow, WorkerRow, operation_row, worker_row
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 STALE_AFTER_S = 5.0
 #: … and after this long the connection is given up and made anew.
 SILENCE_LIMIT_S = 10.0
-#: A chunk or batch may have this size; a well-behaved one has far less.
-MESSAGE_BYTES = 64 * 1024 * 1024
 #: Waits between attempts double from the first to the longest. Each is shortened at random by up to half: replicas of one upstream
 #: do not come back in step.
 FIRST_WAIT_S = 0.1
@@ -41,17 +40,9 @@ STARTING_S = 3.0
 _ENTITIES_AT_ONCE = 200
 #: Rows that are freed before requests get their turn: half a millisecond.
 _FREED_AT_ONCE = 1_000
-
-_CHANNEL_OPTIONS = (
-    ("grpc.max_receive_message_length", MESSAGE_BYTES),
-    # This module decides when to try again; the channel's own waits would come on top, up to two minutes.
-    ("grpc.initial_reconnect_backoff_ms", int(FIRST_WAIT_S * 1000)),
-    ("grpc.min_reconnect_backoff_ms", int(FIRST_WAIT_S * 1000)),
-    ("grpc.max_reconnect_backoff_ms", int(FIRST_WAIT_S * 1000)),
-    # A channel of its own, not one that is shared by address with others of this process.
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.enable_http_proxy", 0),
-)
+_SILENT = f"no message for {SILENCE_LIMIT_S:.0f} s"
+#: What calls under way get when the channel that they use is given up.
+_GRACE_S = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -74,18 +65,10 @@ class Upstream:
     """Follows one implementer for ever, whatever happens to it."""
 
     def __init__(self, config: Config, *, clock: Callable[[], float] = time.monotonic) -> None:
-        endpoint = config.introspection.endpoint
-        listen = config.introspection.listen
-        if endpoint is not None:
-            self._target = str(endpoint)
-            #: For people: who is followed and which setting says so.
-            self.name = f"gateway.introspection.endpoint {endpoint}"
-        elif listen is not None:
-            self._target = str(listen)
-            self.name = f"observe at {listen}"
-        else:
-            self._target = f"unix:{config.introspection_socket}"
-            self.name = f"observe at {config.introspection_socket}"
+        """Raises StartError where a certificate cannot be used."""
+        self._dial = Dial(config)
+        #: For people.
+        self.name = self._dial.name
         self._clock = clock
         self._began = clock()
         #: The problem that was logged last; None: the stream was up since.
@@ -124,25 +107,31 @@ class Upstream:
 
     async def follow(self) -> None:
         """Watch, and watch again, until cancelled."""
-        async with grpc.aio.insecure_channel(self._target, options=_CHANNEL_OPTIONS) as channel:
-            self.stub = stub = IntrospectionStub(channel)
-            wait_s = FIRST_WAIT_S
-            while True:
-                before = self._current_at
-                self._lost(await self._watch_once(stub))
-                if self._current_at != before:
-                    wait_s = FIRST_WAIT_S
-                await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load, guards nothing
-                wait_s = min(wait_s * 2, LONGEST_WAIT_S)
+        wait_s = FIRST_WAIT_S
+        while True:
+            async with self._dial.channel() as channel:
+                self.stub = stub = IntrospectionStub(channel)
+                is_good = True
+                while is_good:
+                    before = self._current_at
+                    problem = await self._watch_once(stub)
+                    self._lost(problem)
+                    if self._current_at != before:
+                        wait_s = FIRST_WAIT_S
+                    await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load, guards nothing
+                    wait_s = min(wait_s * 2, LONGEST_WAIT_S)
+                    # Behind a silence there may be a connection to a machine that is gone, which only time would end.
+                    is_good = problem != _SILENT and not self._dial.is_outdated
+                await channel.close(_GRACE_S)
 
     async def _watch_once(self, stub: IntrospectionAsyncStub) -> str:
         """Follow one stream; returns why it is over."""
         try:
             await self._read(stub)
         except grpc.aio.AioRpcError as error:
-            return f"{error.code().name}: {error.details()}"
+            return self._dial.explain(error)
         except TimeoutError:
-            return f"no message for {SILENCE_LIMIT_S:.0f} s"
+            return _SILENT
         except (OutOfSequenceError, _ProtocolError) as error:
             self._needs_snapshot = True
             return f"it does not follow introspection.proto: {error}"

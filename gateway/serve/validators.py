@@ -15,9 +15,9 @@ from gateway.serve.encodings import IDENTITY
 _REMEMBERED = 1_024
 
 
-def list_tag(epoch: str, revision: int, query: Hashable, coding: str) -> str:
-    """Of a list: the state that it shows, the question, and the coding; known without making the body."""
-    return f'"{epoch}.{revision}.{_fingerprint(query)}{_suffix(coding)}"'
+def list_tag(fingerprint: int, query: Hashable, coding: str) -> str:
+    """Of a list: its rows' fingerprint, the question, and the coding; known without making the body, and to every process alike."""
+    return f'"{fingerprint:032x}.{_fingerprint(query)}{_suffix(coding)}"'
 
 
 def body_tag(body: bytes, coding: str = IDENTITY) -> str:

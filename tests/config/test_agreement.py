@@ -23,7 +23,8 @@ def test_the_same_port_of_another_machine_is_another_address(tmp_path: Path) -> 
 
 
 def test_http_and_introspection_have_addresses_of_their_own(tmp_path: Path) -> None:
-    own = {"gateway": {"taps": [tap()], "introspection": {"listen": "127.0.0.1:6001"}}}
+    tls = {"cert_file": "/c", "key_file": "/k", "client_ca_file": "/a"}
+    own = {"gateway": {"taps": [tap()], "introspection": {"listen": "127.0.0.1:6001", "tls": tls}}}
     assert problems(tmp_path, own, http="0.0.0.0:6000") == [
         '--http: "0.0.0.0:6000": another address than gateway.taps[0].upstream has: NativeLink listens there, not we',
         'gateway.introspection.listen: "127.0.0.1:6001": another address than gateway.taps[0].listen has',

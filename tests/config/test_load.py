@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from gateway.config.load import load_config
-from gateway.config.types import Address, Authentication, Carries, Cas, PropertyType, Retention, Scheduler
+from gateway.config.types import Address, Authentication, Carries, Cas, Introspection, PropertyType, Retention, Scheduler
 from gateway.errors import ConfigurationError
 from tests.config.files import ENVIRONMENT, loaded, problems, tap, written
 
@@ -99,7 +99,7 @@ def test_every_setting_reaches_the_configuration(tmp_path: Path) -> None:
                     "experimental_backend": "redis",
                 },
                 "retention": {"completed_s": 1, "completed_max": 2},
-                "introspection": {"listen": "127.0.0.1:7001", "endpoint": "127.0.0.1:7002"},
+                "introspection": {"endpoint": "127.0.0.1:7002"},
                 "authentication": "none",
                 "instances": {"main": "OTHER", "": "THIRD"},
                 "state_dir": "/var/lib/here",
@@ -117,7 +117,7 @@ def test_every_setting_reaches_the_configuration(tmp_path: Path) -> None:
     kinds = {"ISA": PropertyType.EXACT, "x": PropertyType.IGNORE, "y": PropertyType.PRIORITY}
     assert config.scheduler == Scheduler(kinds, 7, 8, 9, keeps_operations=True)
     assert config.retention == Retention(1, 2)
-    assert (config.introspection.listen, config.introspection.endpoint) == (Address("127.0.0.1", 7001), Address("127.0.0.1", 7002))
+    assert config.introspection == Introspection(endpoint=Address("127.0.0.1", 7002))
     assert config.authentication is Authentication.NONE
     assert config.instances == {"main": "OTHER", "": "THIRD"}
     assert config.state_dir == Path("/var/lib/here")

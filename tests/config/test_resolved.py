@@ -14,6 +14,7 @@ def test_the_resolved_file_means_the_same(tmp_path: Path) -> None:
         "gateway": {
             "taps": [tap(tls=tls, upstream_tls=dial), tap(name="w", listen="h:1", upstream_tls=dial, trust_all_peers=True)],
             "record_link": {"listen": "0.0.0.0:7", "tls": tls, "local": False, "endpoints": [{"endpoint": "t:7", "tls": dial}]},
+            "introspection": {"listen": "0.0.0.0:9", "tls": tls, "endpoint": "o:9", "endpoint_tls": dial},
         }
     }
     odd = {"gateway": {"taps": [tap(name="$$x é", scheduler="S")], "state_dir": "/a$$b", "cas": None, "instances": {"$i": "$$S"}}}

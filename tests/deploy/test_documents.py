@@ -82,6 +82,7 @@ def test_the_readmes_configuration_is_the_default(tmp_path: Path) -> None:
             "tap",
             "record_link",
             "observe",
+            "serve",
             "introspection",
             "instances",
             "authentication",

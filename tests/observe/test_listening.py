@@ -6,16 +6,19 @@ import asyncio
 import stat
 from pathlib import Path
 
-import grpc
 import pytest
 
-from gateway.config.types import Address, Introspection
+from gateway.config.types import Address, Introspection, ListenerTls
 from gateway.errors import StartError
 from gateway.observe import listening, role
-from gateway.pb import introspection_pb2 as pb
-from gateway.pb.introspection_pb2_grpc import IntrospectionStub
+from tests.certificates import Authority
 from tests.observe.records import config
 from tests.observe.test_role import observing, scheduler
+
+
+def certificates(directory: Path) -> ListenerTls:
+    authority = Authority(directory)
+    return authority.issue("observe").listener(authority.file)
 
 
 async def test_nobody_else_may_use_the_socket(tmp_path: Path) -> None:
@@ -47,7 +50,7 @@ async def test_a_socket_that_a_dead_process_left_is_taken_over(tmp_path: Path) -
 async def test_an_address_that_is_taken_names_the_setting(tmp_path: Path) -> None:
     other = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     port = other.sockets[0].getsockname()[1]
-    settings = config(tmp_path, introspection=Introspection(listen=Address("127.0.0.1", port)))
+    settings = config(tmp_path / "state", introspection=Introspection(Address("127.0.0.1", port), certificates(tmp_path)))
     with pytest.raises(StartError, match=r"gateway\.introspection\.listen"):
         await role.run(settings, asyncio.Event())
     other.close()
@@ -66,24 +69,19 @@ async def test_a_folder_that_cannot_be_made_names_the_setting(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1:"), ("::1", "[::1]:")])
-async def test_an_address_of_its_own_is_listened_on(host: str, shown: str) -> None:
+async def test_an_address_for_other_machines_is_listened_on_besides(tmp_path: Path, host: str, shown: str) -> None:
     server = listening.create_server()
-    address = listening.listen(server, config(introspection=Introspection(listen=Address(host, 0))))
+    settings = config(tmp_path / "state", introspection=Introspection(Address(host, 0), certificates(tmp_path)))
+    socket, address = listening.listen(server, settings)
+    assert socket == f"unix:{settings.introspection_socket}"
     assert address.startswith(shown)
     assert int(address.removeprefix(shown)) > 0
     await server.stop(None)
 
 
-async def test_over_tcp_it_answers_as_well(tmp_path: Path) -> None:
-    probe = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
-    port = probe.sockets[0].getsockname()[1]
-    probe.close()
-    await probe.wait_closed()
-    stop = asyncio.Event()
-    settings = config(tmp_path, introspection=Introspection(listen=Address("127.0.0.1", port)))
-    task = asyncio.create_task(role.run(settings, stop), name="observe")
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        answer = await IntrospectionStub(channel).GetScheduler(pb.GetSchedulerRequest(), wait_for_ready=True)
-    assert answer.name == "MAIN_SCHEDULER"
-    stop.set()
-    await task
+async def test_a_certificate_that_is_not_there_names_setting_and_file(tmp_path: Path) -> None:
+    tls = certificates(tmp_path)
+    tls.key_file.unlink()
+    settings = config(tmp_path / "state", introspection=Introspection(Address("127.0.0.1", 0), tls))
+    with pytest.raises(StartError, match=rf"gateway\.introspection\.tls\.key_file: {tls.key_file}: No such file"):
+        await role.run(settings, asyncio.Event())

@@ -43,7 +43,8 @@ class Implementer(IntrospectionServicer):
         self._chunk = chunk
         #: {number: the batch that led to it}
         self._batches: dict[int, pb.ChangeBatch] = {}
-        self._watchers: set[asyncio.Queue[pb.WatchResponse | grpc.StatusCode]] = set()
+        #: In the order in which they came.
+        self._watchers: dict[asyncio.Queue[pb.WatchResponse | grpc.StatusCode], None] = {}
         self._server: grpc.aio.Server | None = None
 
     async def __aenter__(self) -> Self:
@@ -116,6 +117,10 @@ class Implementer(IntrospectionServicer):
         for watcher in self._watchers:
             watcher.put_nowait(message)
 
+    def send_last(self, message: pb.WatchResponse) -> None:
+        """Send any message to the watcher that came last, and to no other."""
+        list(self._watchers)[-1].put_nowait(message)
+
     @property
     def revision(self) -> pb.Revision:
         """Where the state is."""
@@ -131,7 +136,7 @@ class Implementer(IntrospectionServicer):
             await context.abort(self.refuse_with, "refused by the test")
         queue: asyncio.Queue[pb.WatchResponse | grpc.StatusCode] = asyncio.Queue(_QUEUE)
         first = [self.begin_with] if self.begin_with is not None else list(self._first(request))
-        self._watchers.add(queue)
+        self._watchers[queue] = None
         try:
             for message in first:
                 yield message
@@ -140,7 +145,7 @@ class Implementer(IntrospectionServicer):
             if following is not grpc.StatusCode.OK:
                 await context.abort(following, "ended by the test")
         finally:
-            self._watchers.discard(queue)
+            self._watchers.pop(queue, None)
 
     async def GetScheduler(self, request: pb.GetSchedulerRequest, context: grpc.ServicerContext) -> pb.Scheduler:
         return self.scheduler

@@ -87,12 +87,12 @@ async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
 
 
 @asynccontextmanager
-async def serving(config: Config, *, now: float = NOW, ready: bool = True) -> AsyncIterator[Client]:
+async def serving(config: Config, *, process: int | None = None, now: float = NOW, ready: bool = True) -> AsyncIterator[Client]:
     """The role, its wall clock standing still; `ready`: from the first snapshot on."""
     listener = bind(config)
     client = Client(listener.getsockname()[1])
     stop = asyncio.Event()
-    role = asyncio.create_task(run(config, listener, stop, now=lambda: now), name="serve under test")
+    role = asyncio.create_task(run(config, listener, stop, process=process, now=lambda: now), name="serve under test")
     try:
         if ready:
             await client.until("/readyz", lambda answer: answer.status == 200)

@@ -19,7 +19,7 @@ from gateway.serve.encodings import CODINGS, Twins, choose, compress
         ("x-gzip", "gzip"),
         ("gzip, deflate, br, zstd", "zstd"),
         ("GZIP;Q=1.0, zstd;q=0.5", "gzip"),
-        ("*", "zstd"),
+        ("*", "gzip"),
         ("*;q=0.5, zstd;q=0", "gzip"),
         ("gzip;q=0", "identity"),
         ("gzip;q=0.5, identity", "identity"),

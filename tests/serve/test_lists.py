@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 
@@ -10,6 +11,7 @@ import pytest
 
 from gateway.config.types import Config
 from gateway.pb import introspection_pb2 as pb
+from gateway.serve import upstream as upstream_module
 from tests.serve.builders import NOW, documented_worker, operation, properties, worker
 from tests.serve.implementer import Implementer
 from tests.serve.running import Client, serving
@@ -98,3 +100,22 @@ async def test_without_upstream_there_is_nothing_in_full(client: Client, impleme
     answer = await client.until("/api/v1/workers?view=full", lambda answer: answer.status == 503)
     assert "which is away" in json.loads(answer.body)["error"]
     assert (await client.get("/api/v1/workers")).status == 200
+
+
+class Hanging(Implementer):
+    """It is there, and never answers what is asked of lists."""
+
+    async def _asked(self, request: pb.ListWorkersRequest | pb.ListOperationsRequest, context: grpc.ServicerContext) -> None:
+        await super()._asked(request, context)
+        await asyncio.Event().wait()
+
+
+async def test_who_asked_an_upstream_that_is_given_up_is_told_so(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream_module, "SILENCE_LIMIT_S", 1.0)
+    implementer = Hanging(f"unix:{config.introspection_socket}")
+    fill(implementer)
+    async with implementer, serving(config) as client:
+        answer = await client.get("/api/v1/workers?view=full")
+        assert implementer.questions
+        assert answer.status == 503
+        assert "which is away" in json.loads(answer.body)["error"]

@@ -176,10 +176,11 @@ def test_a_wait_is_for_a_stage_and_a_minute_unless_said_otherwise() -> None:
     assert operation_question(parse_target("/x?wait_for=completed")) == (False, Wait(completed, 60.0))
     assert operation_question(parse_target("/x?view=full&wait_for=COMPLETED&timeout=0.5")) == (True, Wait(completed, 0.5))
     # What completed before anybody looked has been executing.
+    assert operation_question(parse_target("/x?wait_for=completed&timeout=1.5e-7")) == (False, Wait(completed, 1.5e-7))
     assert operation_question(parse_target("/x?wait_for=executing&timeout=300")) == (False, Wait(completed | {"Executing"}, 300.0))
 
 
-@pytest.mark.parametrize("text", ["", "-1", "300.1", "1e2", "nan", "1 ", "9" * 5_000])
+@pytest.mark.parametrize("text", ["", "-1", "300.1", "1e3", "1e", "nan", "1 ", "9" * 5_000])
 def test_any_other_timeout_is_400(text: str) -> None:
     with pytest.raises(ProblemError, match=r"timeout is .* a number of seconds from 0 to 300"):
         operation_question(parse_target(f"/x?wait_for=completed&timeout={text}"))

@@ -75,6 +75,7 @@ SUCCESSES = [
     ("/api/v1/system/health", "health"),
     ("/livez", "livez"),
     ("/readyz", "readyz"),
+    ("/api/v1", "index"),
 ]
 
 ERRORS = [
@@ -145,8 +146,9 @@ def test_every_golden_file_is_of_some_route_or_error_and_valid_json() -> None:
         json.loads(golden(name))
 
 
-#: Goldens of the tests below, of test_server.py, test_overview.py, test_waiting.py and events/test_reply.py.
+#: Goldens of the tests below, of test_server.py, test_overview.py, test_waiting.py, events/test_reply.py and description.
 OTHER_GOLDEN = {
+    "openapi",
     "error_method",
     "error_not_ready",
     "error_peer",

@@ -34,3 +34,15 @@ def test_a_stage_of_a_later_contract_is_unknown() -> None:
 def test_rows_of_the_same_message_are_equal() -> None:
     assert operation_row(documented_operation()) == operation_row(documented_operation())
     assert operation_row(documented_operation()) != operation_row(pb.Operation(arrival=2))
+
+
+def test_rows_have_the_same_fingerprint_exactly_if_they_are_equal() -> None:
+    plain, properties = pb.Operation(arrival=3, stage=pb.STAGE_QUEUED), pb.Operation(arrival=3, stage=pb.STAGE_QUEUED)
+    for name, value in (("a", "1"), ("b", "2")):
+        properties.platform_properties.properties.add(name=name, value=value)
+    targets, later, filled = pb.Operation(arrival=3), pb.Operation(arrival=4), documented_operation()
+    targets.target_ids.append("//a:a")
+    rows = [operation_row(each) for each in (plain, properties, targets, later, filled)]
+    assert len({row.fingerprint for row in rows}) == len(rows)
+    assert operation_row(documented_operation()).fingerprint == rows[-1].fingerprint
+    assert worker_row(documented_worker()).fingerprint == worker_row(documented_worker()).fingerprint != 0

@@ -40,8 +40,8 @@ async def test_what_no_index_has_is_found_in_pages(replica: Replica) -> None:
     search, token, found = Search(), "", list[int]()
     while True:
         query = OperationsQuery(EVEN, limit=20, after=decode_token(token, OPERATION_KEY_LENGTH))
-        revision, page = await search.operations(replica, query)
-        assert (revision, page.total) == (1, 50)
+        state, page = await search.operations(replica, query)
+        assert (state.revision, page.total) == (1, 50)
         found += [row.arrival for row in page.rows]
         token = page.next_token
         if not token:
@@ -57,10 +57,10 @@ async def test_others_get_their_turn_and_the_answer_is_of_the_moment_when_it_beg
         await asyncio.sleep(0)
     assert not searching.done()
     replica.apply(Changes("epoch", 2, operations=[operation_row(some_operation(1_000))]))
-    revision, page = await searching
-    assert (revision, page.total) == (1, 50)
-    revision, page = await Search().operations(replica, OperationsQuery(EVEN))
-    assert (revision, page.total) == (2, 51)
+    state, page = await searching
+    assert (state.revision, page.total) == (1, 50)
+    state, page = await Search().operations(replica, OperationsQuery(EVEN))
+    assert (state.revision, page.total) == (2, 51)
 
 
 async def test_only_so_many_wait(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The route /metrics: a request comes in, one scrape of everything goes out, in the format and coding that were asked for.
+"""The route /metrics: a request comes in, one scrape of all serve processes goes out, in the format and coding that were asked for.
 
 The values are those of one moment; writing them down takes milliseconds and is done in slices, between which others get their turn.
 """
@@ -8,22 +8,26 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from copy import copy
 
-from prometheus_client import CollectorRegistry, generate_latest
+import msgspec
+from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
+from gateway import __version__
 from gateway.serve.encodings import IDENTITY, choose, compress, weights
-from gateway.serve.metrics import itself, nativelink
+from gateway.serve.metrics import families, itself, nativelink
 from gateway.serve.metrics.latencies import Latencies
+from gateway.serve.metrics.parts import Part, merged
 from gateway.serve.metrics.scrape import Scrape
 from gateway.serve.ongoing import Ongoing
 from gateway.serve.overview import Overview
 from gateway.serve.reply import Reply
+from gateway.serve.siblings import Siblings
 from gateway.serve.upstream import Upstream
 
 #: However many ask, and however often, a scrape is made so often at most.
@@ -37,8 +41,11 @@ _END = b"# EOF\n"
 _OPENMETRICS, _TEXT = "application/openmetrics-text", "text/plain"
 
 
-class Exposition(Collector):
-    """Everything that is known at the moment of a scrape, from one state of the replica."""
+class Exposition:
+    """Everything that is known at the moment of a scrape, by this process and by those that answer on the same address.
+
+    No registry: nothing that a library registers globally is shown.
+    """
 
     def __init__(
         self,
@@ -46,32 +53,47 @@ class Exposition(Collector):
         overview: Overview,
         latencies: Latencies,
         ongoing: Ongoing,
+        siblings: Siblings,
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Args: who is followed; who judges health; how long answers took; those that go on; the wall clock, in Unix seconds."""
+        """Args: who is followed; who judges health; how long answers took; those that go on; the other processes; Unix seconds."""
         self._upstream = upstream
         self._overview = overview
         self._latencies = latencies
         self._ongoing = ongoing
+        self._siblings = siblings
         self._now = now
-        # A registry of its own: nothing that a library registers globally is shown.
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(self)
         #: {(is OpenMetrics, coding): (when it was made, the body)}
         self._kept: dict[tuple[bool, str], tuple[float, bytes]] = {}
         self._making = asyncio.Lock()
 
-    def collect(self) -> Iterator[Metric]:
-        """Called by the registry."""
-        upstream = self._upstream
-        scrape = Scrape()
-        if upstream.replica is not None:
+    def part(self) -> Part:
+        """What this process knows."""
+        upstream, replica, process = self._upstream, self._upstream.replica, self._siblings.name
+        state, own = Scrape(), Scrape()
+        if replica is not None:
             # A state that is not current has the ages that it had.
             behind_s = upstream.silence_s() if upstream.is_away else 0.0
-            nativelink.tell(scrape, upstream.replica, self._now() - behind_s)
-        itself.tell(scrape, upstream, self._overview.judge()[0], self._latencies, self._ongoing)
-        yield from scrape
+            nativelink.tell(state, replica, self._now() - behind_s)
+            itself.tell_of_taps(state, replica.scheduler)
+        itself.tell(own, process, upstream, self._overview.judge()[0], self._latencies, self._ongoing)
+        return Part(
+            process,
+            replica is not None and not upstream.is_away,
+            upstream.silence_s(),
+            replica.epoch if replica is not None else "",
+            replica.number if replica is not None else 0,
+            state.samples(),
+            own.samples(),
+        )
+
+    async def _scrape(self) -> Scrape:
+        told = await self._siblings.ask()
+        parts = [self.part(), *(msgspec.msgpack.decode(each, type=Part) for each in told.values() if each is not None)]
+        scrape = merged(parts, [name for name, each in told.items() if each is None])
+        scrape.put(families.INFO, 1, __version__)
+        return scrape
 
     async def reply(self, accept: str, accept_encoding: str) -> Reply:
         """The answer to a scrape that sent these headers; "": it did not."""
@@ -90,7 +112,7 @@ class Exposition(Collector):
         async with self._making:
             at, kept = time.monotonic(), self._kept.get(key)
             if kept is None or at - kept[0] >= KEPT_S:
-                body = await _written(self._registry.collect(), wants_openmetrics)
+                body = await _written(await self._scrape(), wants_openmetrics)
                 kept = self._kept[key] = (at, body if coding == IDENTITY else compress(coding, body))
         return kept[1]
 

@@ -119,7 +119,9 @@ START_TIME = _gauge(
 # --- the gateway itself -----------------------------------------------------------------------------------------------
 
 INFO = _gauge("nativelink_gateway_build_info", "Always 1; the label has the version of serve.", "version")
-HEALTH = _gauge("nativelink_gateway_health", "1 for the status that /api/v1/system/health has, 0 for the others.", "status")
+HEALTH = _gauge(
+    "nativelink_gateway_health", "1 for the status that /api/v1/system/health has, 0 for the others.", "status", "process"
+)
 ANOMALIES = _counter(
     "nativelink_gateway_anomalies_total",
     "What was seen and contradicts the lifecycle or could not be read, by kind.",
@@ -168,14 +170,21 @@ LOOP_LAG = _gauge(
     "nativelink_gateway_tap_loop_lag_seconds", "How late the process was with its own timers, the most within a second.", "process"
 )
 
-CONNECTED = _gauge("nativelink_gateway_upstream_connected", "1 while serve follows observe, otherwise 0.")
+CONNECTED = _gauge("nativelink_gateway_upstream_connected", "1 while serve follows observe, otherwise 0.", "process")
 STATE_AGE = _gauge(
-    "nativelink_gateway_state_age_seconds", "Time since what is served was last known to be current; below one second is usual."
+    "nativelink_gateway_state_age_seconds",
+    "Time since what is served was last known to be current; below one second is usual.",
+    "process",
 )
-REVISION = _gauge("nativelink_gateway_state_revision", "Number of the revision that is served, within its epoch.")
-SNAPSHOTS = _counter("nativelink_gateway_snapshots_total", "Times that serve read the whole state instead of changes.", _SERVE)
+REVISION = _gauge("nativelink_gateway_state_revision", "Number of the revision that is served, within its epoch.", "process")
+SNAPSHOTS = _counter(
+    "nativelink_gateway_snapshots_total", "Times that serve read the whole state instead of changes.", _SERVE, "process"
+)
 INTERRUPTIONS = _counter(
-    "nativelink_gateway_watch_interruptions_total", "Times that serve stopped following observe, or tried to in vain.", _SERVE
+    "nativelink_gateway_watch_interruptions_total",
+    "Times that serve stopped following observe, or tried to in vain.",
+    _SERVE,
+    "process",
 )
 HTTP = _histogram(
     "nativelink_gateway_http_request_duration_seconds",
@@ -183,11 +192,14 @@ HTTP = _histogram(
     _SERVE,
     "route",
     "code",
+    "process",
 )
-WAITING = _gauge("nativelink_gateway_waiting_requests", "Requests that wait for an operation (wait_for).")
-EVENT_CLIENTS = _gauge("nativelink_gateway_event_clients", "Clients that listen to events.")
-EVENTS = _counter("nativelink_gateway_events_total", "Events that were sent, one for each client that got it.", _SERVE)
+WAITING = _gauge("nativelink_gateway_waiting_requests", "Requests that wait for an operation (wait_for).", "process")
+EVENT_CLIENTS = _gauge("nativelink_gateway_event_clients", "Clients that listen to events.", "process")
+EVENTS = _counter("nativelink_gateway_events_total", "Events that were sent, one for each client that got it.", _SERVE, "process")
 EVENT_RESETS = _counter(
-    "nativelink_gateway_event_resets_total", "Clients of events that had to begin anew, by why.", _SERVE, "reason"
+    "nativelink_gateway_event_resets_total", "Clients of events that had to begin anew, by why.", _SERVE, "reason", "process"
 )
-EVENT_REFUSED = _counter("nativelink_gateway_event_clients_refused_total", "Clients of events that were one too many.", _SERVE)
+EVENT_REFUSED = _counter(
+    "nativelink_gateway_event_clients_refused_total", "Clients of events that were one too many.", _SERVE, "process"
+)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from gateway import __version__
 from gateway.pb import introspection_pb2 as pb
 from gateway.serve.metrics import families
 from gateway.serve.metrics.latencies import BOUNDS_S, Latencies
@@ -16,30 +15,31 @@ BLINDED = ("tls", "http2", "hpack", "overloaded", "internal", "handed_over", "un
 _NS_PER_S = 1_000_000_000
 
 
-def tell(scrape: Scrape, upstream: Upstream, health: str, latencies: Latencies, ongoing: Ongoing) -> None:
-    """Put in everything; `health` is one of HEALTHS."""
-    scrape.put(families.INFO, 1, __version__)
+def tell(scrape: Scrape, process: str, upstream: Upstream, health: str, latencies: Latencies, ongoing: Ongoing) -> None:
+    """Put in what this process knows of itself; `health` is one of HEALTHS."""
     for status in HEALTHS:
-        scrape.put(families.HEALTH, status == health, status)
-    scrape.put(families.CONNECTED, upstream.replica is not None and not upstream.is_away)
-    scrape.put(families.SNAPSHOTS, upstream.snapshots)
-    scrape.put(families.INTERRUPTIONS, upstream.interruptions)
+        scrape.put(families.HEALTH, status == health, status, process)
+    scrape.put(families.CONNECTED, upstream.replica is not None and not upstream.is_away, process)
+    scrape.put(families.SNAPSHOTS, upstream.snapshots, process)
+    scrape.put(families.INTERRUPTIONS, upstream.interruptions, process)
     for route, status, counts, sum_s in latencies:
-        scrape.distribute(families.HTTP, BOUNDS_S, counts, sum_s, route, status)
-    scrape.put(families.WAITING, ongoing.waiting)
-    scrape.put(families.EVENT_CLIENTS, ongoing.clients)
-    scrape.put(families.EVENTS, ongoing.events)
+        scrape.distribute(families.HTTP, BOUNDS_S, counts, sum_s, route, status, process)
+    scrape.put(families.WAITING, ongoing.waiting, process)
+    scrape.put(families.EVENT_CLIENTS, ongoing.clients, process)
+    scrape.put(families.EVENTS, ongoing.events, process)
     for reason, count in ongoing.resets.items():
-        scrape.put(families.EVENT_RESETS, count, reason)
-    scrape.put(families.EVENT_REFUSED, ongoing.refused)
-    replica = upstream.replica
-    if replica is None:
-        return
-    scrape.put(families.STATE_AGE, upstream.silence_s())
-    scrape.put(families.REVISION, replica.number)
-    for tap in replica.scheduler.taps:
+        scrape.put(families.EVENT_RESETS, count, reason, process)
+    scrape.put(families.EVENT_REFUSED, ongoing.refused, process)
+    if upstream.replica is not None:
+        scrape.put(families.STATE_AGE, upstream.silence_s(), process)
+        scrape.put(families.REVISION, upstream.replica.number, process)
+
+
+def tell_of_taps(scrape: Scrape, scheduler: pb.Scheduler) -> None:
+    """Put in what is known of all taps."""
+    for tap in scheduler.taps:
         _tap(scrape, tap)
-    for process in replica.scheduler.tap_processes:
+    for process in scheduler.tap_processes:
         _process(scrape, process)
 
 

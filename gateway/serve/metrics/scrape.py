@@ -11,6 +11,9 @@ from prometheus_client.utils import floatToGoString
 
 from gateway.serve.metrics.families import FAMILIES, Family, Kind
 
+#: Name of the family, name of the sample, labels, value.
+Sample = tuple[str, str, dict[str, str], float]
+_FAMILIES = {family.name: family for family in FAMILIES}
 _CLASSES: dict[Kind, type[GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily]] = {
     Kind.GAUGE: GaugeMetricFamily,
     Kind.COUNTER: CounterMetricFamily,
@@ -41,6 +44,19 @@ class Scrape:
             metric.add_sample(f"{family.name}_bucket", {**named, "le": bound}, count)
         metric.add_sample(f"{family.name}_count", named, sum(counts))
         metric.add_sample(f"{family.name}_sum", named, sum_s)
+
+    def samples(self) -> list[Sample]:
+        """All, for another scrape to take."""
+        return [
+            (family.name, each.name, each.labels, float(each.value))
+            for family, metric in self._metrics.items()
+            for each in metric.samples
+        ]
+
+    def take(self, samples: Iterable[Sample]) -> None:
+        """Put in what another scrape has."""
+        for family, name, labels, value in samples:
+            self._metrics[_FAMILIES[family]].add_sample(name, labels, value)
 
     def __iter__(self) -> Iterator[Metric]:
         return iter(self._metrics.values())

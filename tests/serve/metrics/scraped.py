@@ -32,8 +32,14 @@ def samples(body: bytes, *, is_openmetrics: bool = False) -> Samples:
 
 
 def of(found: Samples, name: str) -> dict[str, float]:
-    """The samples of a name: label values joined by a space, in the order of the labels' names -> value."""
-    return {" ".join(value for _, value in labels): value for (each, labels), value in found.items() if each == name}
+    """The samples of a name: label values joined by a space, in the order of the labels' names -> value.
+
+    The name of a serve process that is alone is left out.
+    """
+    alone = ("process", "serve-0")
+    return {
+        " ".join(label[1] for label in labels if label != alone): value for (each, labels), value in found.items() if each == name
+    }
 
 
 def histogram() -> pb.Histogram:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from gateway import __version__
 from gateway.config.types import Config
 from gateway.pb import tap_pb2
 from gateway.serve.metrics import itself
@@ -36,7 +35,9 @@ def told(upstream: Upstream, health: str = "healthy", ongoing: Ongoing | None = 
     scrape = Scrape()
     latencies = Latencies(["/a"])
     latencies.observe("/a", 200, 0.002)
-    itself.tell(scrape, upstream, health, latencies, ongoing or Ongoing())
+    itself.tell(scrape, "serve-0", upstream, health, latencies, ongoing or Ongoing())
+    if upstream.replica is not None:
+        itself.tell_of_taps(scrape, upstream.replica.scheduler)
     return samples(written(scrape))
 
 
@@ -48,7 +49,6 @@ def followed(upstream: Upstream) -> None:
 
 def test_before_the_first_snapshot_there_is_only_what_serve_knows_of_itself(upstream: Upstream) -> None:
     found = told(upstream, "unhealthy")
-    assert of(found, "nativelink_gateway_build_info") == {__version__: 1}
     assert of(found, "nativelink_gateway_health") == {"healthy": 0, "degraded": 0, "unhealthy": 1}
     assert of(found, "nativelink_gateway_upstream_connected") == {"": 0}
     assert of(found, "nativelink_gateway_http_request_duration_seconds_count")["2xx /a"] == 1

@@ -1,0 +1,83 @@
+"""Answers: what comes back from several routes, and the headers of all."""
+
+from __future__ import annotations
+
+from gateway.serve.description.entry import Answer, Header, Media
+from gateway.serve.encodings import CODINGS, LEAST_BYTES
+from gateway.serve.lists import REVISION
+from gateway.serve.problems import RETRY_AFTER_S
+from gateway.serve.shape import ProblemJson
+from gateway.serve.waiting import REACHED, TIMED_OUT, WAITED
+
+JSON = "application/json"
+
+CACHE_CONTROL = Header(
+    "Cache-Control", "It is true now; whoever wants it again asks again.", {"type": "string", "enum": ["no-cache"]}
+)
+ETAG = Header("ETag", "The same tag is the same bytes. For `If-None-Match`.", {"type": "string", "pattern": '^"[^"]+"$'})
+LIST_ETAG = Header(ETAG.name, f"{ETAG.text} Not with `view=full`.", ETAG.schema)
+AGE = Header("Age", "While `observe` is away: seconds since the last state that is known of it.", {"type": "integer", "minimum": 0})
+VARY = Header("Vary", "What the answer depends on besides the address.", {"type": "string"})
+CONTENT_ENCODING = Header(
+    "Content-Encoding",
+    f"If the client accepts one and the body has {LEAST_BYTES} bytes or more.",
+    {"type": "string", "enum": [*CODINGS]},
+)
+ANY_ENCODING = Header(CONTENT_ENCODING.name, "If the client accepts one.", CONTENT_ENCODING.schema)
+TOTAL = Header("X-Total-Count", "Rows on all pages.", {"type": "integer", "minimum": 0})
+SHOWN = Header(
+    REVISION,
+    "The revision that the list shows, as the `id` of an event; `since` goes on from there.",
+    {"type": "string", "pattern": "^[!-~]{1,300}-[0-9]{1,20}$"},
+)
+LINK = Header(
+    "Link",
+    'Where there is a next page: `<ADDRESS>; rel="next"`, without host.',
+    {"type": "string", "pattern": '^<.*>; rel="next"$'},
+)
+WAIT_ENDED = Header(WAITED, "With `wait_for`: how the wait ended.", {"type": "string", "enum": [REACHED, TIMED_OUT]})
+UNBUFFERED = Header("X-Accel-Buffering", "nginx passes on what it gets at once.", {"type": "string", "enum": ["no"]})
+RETRY_AFTER = Header("Retry-After", "Seconds.", {"type": "integer", "enum": [RETRY_AFTER_S]})
+
+
+def success(
+    media: Media, text: str = "It is there.", *, always: tuple[Header, ...] = (), perhaps: tuple[Header, ...] = ()
+) -> Answer:
+    """200, with JSON."""
+    return Answer(200, text, {JSON: media}, always, perhaps)
+
+
+def _problem(status: int, name: str, text: str, example: str, *always: Header) -> Answer:
+    return Answer(status, text, {JSON: Media((ProblemJson,), ProblemJson(example))}, always, name=name)
+
+
+def unchanged(*always: Header, perhaps: tuple[Header, ...] = ()) -> Answer:
+    """304."""
+    return Answer(304, "The client has it already (`If-None-Match`).", {}, always, perhaps)
+
+
+BAD = _problem(
+    400,
+    "BadRequest",
+    "The address says something that is not understood; the text says what would be right.",
+    "Unknown parameter 'stages': did you mean stage? This address takes view, stage, worker_id, limit",
+)
+FORBIDDEN = _problem(
+    403,
+    "Forbidden",
+    "Only peers on this machine may read, unless the configuration says otherwise.",
+    "Reading is open to this machine only",
+)
+MISSING = _problem(404, "NotFound", "Nothing has this id.", "Worker worker-123 not found")
+DEFECT = _problem(500, "Defect", "A mistake of the gateway.", "Internal error; details are in the log of nativelink-gateway serve")
+NOT_READY = _problem(
+    503,
+    "NotReady",
+    "Nothing is known yet; or `view=full` is asked of an `observe` that is away; or too many wait or listen.",
+    "Nothing is known yet: no snapshot came from observe (it sends nothing). Start it, or see its log",
+    RETRY_AFTER,
+)
+LATE = _problem(504, "Late", "`view=full`: `observe` did not answer in time.", "observe did not answer within 10 s")
+
+#: Of every route.
+ANYWHERE = (BAD, FORBIDDEN, DEFECT)
