@@ -76,7 +76,8 @@ class Settings:
         ]
         http = {"listener": {"http": {"socket_address": f"127.0.0.1:{self.http}"}}, "services": {"monitoring": {"scheduler": "S"}}}
         self.file = directory / "gateway.json5"
-        gateway = {"taps": taps, "cas": None, "state_dir": str(self.state_dir), **more}
+        # The default is short for a busy machine, and SIGALRM ends who takes longer.
+        gateway = {"taps": taps, "cas": None, "state_dir": str(self.state_dir), "stop_timeout_s": 60, **more}
         self.file.write_text(json.dumps({"servers": [http], "gateway": gateway}))
 
 

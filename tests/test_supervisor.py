@@ -99,7 +99,8 @@ async def test_where_the_machine_is_busy_the_tap_goes_first_and_serve_last(tmp_p
 
 
 async def test_a_role_that_hangs_is_killed_in_the_end(tmp_path: Path) -> None:
-    async with command("run", "--config", str(Settings(tmp_path, stop_timeout_s=1).file)) as gateway:
+    # A tenth of it is left to the supervisor when it kills the tap; SIGALRM would end it after that.
+    async with command("run", "--config", str(Settings(tmp_path, stop_timeout_s=10).file)) as gateway:
         tap = await gateway.pid_of("tap")
         os.kill(tap, signal.SIGSTOP)
         gateway.send(signal.SIGTERM)

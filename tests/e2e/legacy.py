@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.pb import introspection_pb2 as pb
 from tests.e2e.recordings import FOLDER, load
-from tests.e2e.truth import as_recorded
+from tests.e2e.truth import Played, as_recorded, is_within
 
 _STAGES = {pb.STAGE_QUEUED: "Queued", pb.STAGE_EXECUTING: "Executing", pb.STAGE_COMPLETED: "Completed"}
-_SECOND = 1
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ def differences(
     workers: Sequence[pb.Worker],
     operations: Sequence[pb.Operation],
     *,
-    played: Callable[[float], float] = as_recorded,
+    played: Played = as_recorded,
 ) -> list[str]:
     """Ids, running operations, stages, priorities, digests and times that disagree."""
     found: list[str] = []
@@ -58,7 +57,7 @@ def differences(
             (worker.connected.seconds, really["connected_timestamp"]),
             (worker.last_update.seconds, really["last_update_timestamp"]),
         ):
-            if abs(seen - int(played(true))) > _SECOND:
+            if not is_within(seen, played(true)):
                 found.append(f"{worker.id}: time is {seen}, really {true}")
     by_hash = {operation.action_digest.hash: operation for operation in operations}
     if len(by_hash) != len(operations) or len(operations) != len(moment.operations):
@@ -70,7 +69,7 @@ def differences(
         if seen_operation != true_operation:
             found.append(f"{operation.operation_id}: {seen_operation}, really {true_operation}")
         inserted = really["insert_timestamp"]
-        if abs(operation.insert.seconds - int(inserted if operation.HasField("assigned") else played(inserted))) > _SECOND:
+        if not is_within(operation.insert.seconds, as_recorded(inserted) if operation.HasField("assigned") else played(inserted)):
             found.append(f"{operation.operation_id}: inserted {operation.insert.seconds}, really {really['insert_timestamp']}")
         if operation.stage == pb.STAGE_EXECUTING and not any(
             operation.operation_id in worker.running_operations for worker in workers

@@ -126,11 +126,12 @@ class Player:
         """How long the clock has stood still until now."""
         return self._stood[-1][1] if self._stood else 0.0
 
-    def played(self, unix: float) -> float:
-        """When what happened at that moment of the recording was played, both in Unix seconds."""
+    def played(self, unix: float) -> tuple[float, float]:
+        """The earliest and latest that what happened within a second from that moment of the recording was played; Unix seconds."""
         second = unix - self._recording.began
-        stood_s = max((stood_s for at, stood_s in self._stood if at <= second), default=0.0)
-        return self._unix_began + second + stood_s
+        before = max((stood_s for at, stood_s in self._stood if at <= second), default=0.0)
+        within = max((stood_s for at, stood_s in self._stood if at <= second + 1), default=0.0)
+        return self._unix_began + second + before, self._unix_began + second + within
 
     async def until(self, at: float) -> None:
         """Sleeps until that second of the recording."""

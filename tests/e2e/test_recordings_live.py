@@ -101,11 +101,14 @@ async def _checked(checks: Sequence[_Check], running: Gateway, player: Player) -
     return [], player.stood_s > _STOOD_S
 
 
-async def _played_once(name: str, state_dir: Path, processes: int) -> tuple[list[str], bool]:
+async def _played_once(name: str, state_dir: Path, processes: int, all_are_up: asyncio.Barrier | None) -> tuple[list[str], bool]:
     """What differs, and whether that may be since the recording's clock stood still."""
     upstreams = {"execution": Upstream(), "workers": Upstream()}
     async with gateway(name, state_dir, upstreams, processes=processes) as running:
         player = Player(recordings.load(name), running.taps, upstreams)
+        if all_are_up is not None:
+            # What is played meanwhile would be late.
+            await all_are_up.wait()
         async with asyncio.TaskGroup() as tasks:
             checked = tasks.create_task(_checked(_checks(name, player), running, player), name=f"checks {name}")
             tasks.create_task(player.play(), name=f"plays {name}")
@@ -116,12 +119,12 @@ async def _played_once(name: str, state_dir: Path, processes: int) -> tuple[list
         return [*found, *player.problems, *anomalies, *blind], has_stood and not player.problems
 
 
-async def _played(name: str, folder: Path, processes: int) -> list[str]:
+async def _played(name: str, folder: Path, processes: int, all_are_up: asyncio.Barrier) -> list[str]:
     found: list[str] = []
     for play in range(_PLAYS):
         state_dir = folder / f"{name}-{play}"
         state_dir.mkdir(mode=0o700)
-        found, has_stood = await _played_once(name, state_dir, processes)
+        found, has_stood = await _played_once(name, state_dir, processes, None if play else all_are_up)
         if not found or not has_stood:
             break
     return [f"{name} {line}" for line in found]
@@ -135,8 +138,9 @@ def test_all_recordings_played_from_both_ends_agree_with_the_scheduler(
     folder = tmp_path_factory.mktemp("live")  # names of unix sockets have to be short
 
     async def play_all() -> list[str]:
+        all_are_up = asyncio.Barrier(len(recordings.ALL))
         async with asyncio.TaskGroup() as tasks:
-            played = [tasks.create_task(_played(name, folder, processes), name=name) for name in recordings.ALL]
+            played = [tasks.create_task(_played(name, folder, processes, all_are_up), name=name) for name in recordings.ALL]
         return [line for task in played for line in task.result()]
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -21,9 +21,13 @@ _STAGES = {
 _SECOND = 1
 
 
-def as_recorded(unix: float) -> float:
+#: Unix seconds of the recording -> the earliest and latest at which that was played.
+Played = Callable[[float], tuple[float, float]]
+
+
+def as_recorded(unix: float) -> tuple[float, float]:
     """What was not played again was when it was."""
-    return unix
+    return unix, unix
 
 
 def differences(
@@ -32,7 +36,7 @@ def differences(
     operations: Iterable[pb.Operation],
     counts: pb.Counts,
     *,
-    played: Callable[[float], float] = as_recorded,
+    played: Played = as_recorded,
     just_begun: bool = False,
 ) -> list[str]:
     """Every way in which the answers (view FULL) disagree with the checkpoint; empty where they agree.
@@ -42,8 +46,8 @@ def differences(
         workers: all of them.
         operations: all of them.
         counts: of the scheduler.
-        played: when the traffic of a moment was played, both in Unix seconds; that is what the tap's clock measured. Times that the
-            scheduler put on the wire are as recorded.
+        played: the earliest and latest that the traffic of a moment was played, all in Unix seconds; that is what the tap's clock
+            measured. Times that the scheduler put on the wire are as recorded.
         just_begun: the checkpoint began less than a tick ago: what ends without a word on the wire is noticed with the next one.
     """
     shown_workers = {worker.id: worker for worker in workers}
@@ -65,7 +69,7 @@ def _may_be_shown(operation: pb.Operation, *, just_begun: bool) -> bool:
     return not is_followed and (just_begun or operation.stage == pb.STAGE_EXECUTING)
 
 
-def _worker_differences(checkpoint: Checkpoint, shown: Mapping[str, pb.Worker], played: Callable[[float], float]) -> list[str]:
+def _worker_differences(checkpoint: Checkpoint, shown: Mapping[str, pb.Worker], played: Played) -> list[str]:
     found: list[str] = []
     expected = {worker["id"]: worker for worker in checkpoint.workers}
     if expected.keys() != shown.keys():
@@ -102,7 +106,7 @@ def _worker_differences(checkpoint: Checkpoint, shown: Mapping[str, pb.Worker], 
 
 
 def _operation_differences(
-    checkpoint: Checkpoint, shown: Sequence[pb.Operation], played: Callable[[float], float]
+    checkpoint: Checkpoint, shown: Sequence[pb.Operation], played: Played
 ) -> tuple[list[pb.Operation], list[str]]:
     found: list[str] = []
     left = list(shown)
@@ -177,5 +181,11 @@ def _never_subtracted(properties: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in properties.items() if PROPERTY_TYPES.get(name) is not PropertyType.MINIMUM}
 
 
-def _time_difference(what: str, seen: int, really: float) -> list[str]:
-    return [] if abs(seen - int(really)) <= _SECOND else [f"{what} is {seen}, really {really}"]
+def _time_difference(what: str, seen: int, really: tuple[float, float]) -> list[str]:
+    return [] if is_within(seen, really) else [f"{what} is {seen}, really {really}"]
+
+
+def is_within(seen: int, really: tuple[float, float]) -> bool:
+    """Whether a second lies between two moments, give or take one."""
+    earliest, latest = really
+    return int(earliest) - _SECOND <= seen <= int(latest) + _SECOND
