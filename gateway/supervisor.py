@@ -29,6 +29,7 @@ from gateway.errors import StartError
 from gateway.lock import exclusive_lock
 from gateway.notify import notify
 from gateway.succession import Listeners, Offer, Predecessor, came
+from gateway.tls import DialContext, ListenerContext
 
 #: How long a predecessor may take to be gone, besides the time that stopping takes.
 _LEAVING_S = 5.0
@@ -83,10 +84,11 @@ class Supervisor:
         """Start every role, keep them, and end them within `config.stop_timeout_s` after `stop` is set.
 
         Raises:
-            StartError: another gateway uses state_dir, nothing can be written there, a port is in use, or nothing is taken over.
-                Nothing was started, or nothing is left of it.
+            StartError: another gateway uses state_dir, nothing can be written there, a port is in use, a certificate is no good, or
+                nothing is taken over. Nothing was started, or nothing is left of it.
         """
         prepare_state_dir(self._config.state_dir)
+        _check_certificates(self._config)
         with contextlib.ExitStack() as stack:
             if self._take_over:
                 if len(self._taps) != 1:
@@ -340,6 +342,19 @@ def describe_end(code: int) -> str:
         return f"was ended by {signal.Signals(-code).name}"
     except ValueError:
         return f"was ended by signal {-code}"
+
+
+def _check_certificates(config: Config) -> None:
+    """Those of introspection; a tap looks at its own when it binds.
+
+    Raises:
+        StartError: one cannot be used.
+    """
+    listener, endpoint = config.introspection.tls, config.introspection.endpoint_tls
+    if listener is not None:
+        ListenerContext(listener, "gateway.introspection.tls")
+    if endpoint is not None:
+        DialContext(endpoint, "gateway.introspection.endpoint_tls")
 
 
 @contextlib.contextmanager

@@ -212,6 +212,22 @@ async def test_several_serve_processes_answer_on_one_address_and_nobody_is_refus
         assert [each[1] for each in ends] == ["serve", "serve", "observe", "tap"]
 
 
+async def test_certificates_of_introspection_are_looked_at_before_anything_starts(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    own, other = authority.issue("own"), authority.issue("other")
+    pair = {"cert_file": str(own.cert_file), "key_file": str(other.key_file)}
+    (port,) = free_ports(1)
+    for introspection, setting in (
+        ({"listen": f"127.0.0.1:{port}", "tls": {**pair, "client_ca_file": str(authority.file)}}, "tls"),
+        ({"endpoint": f"127.0.0.1:{port}", "endpoint_tls": {**pair, "ca_file": str(authority.file)}}, "endpoint_tls"),
+    ):
+        code, _, said = await finished("run", "--config", str(Settings(tmp_path, introspection=introspection).file))
+        assert (code, said.count("\n")) == (1, 1)
+        assert said.startswith(
+            f"nativelink-gateway run: gateway.introspection.{setting}.key_file: {other.key_file}: the key does not"
+        )
+
+
 @pytest.mark.parametrize("role", ["tap", "serve"])
 async def test_a_process_beyond_those_that_there_are_is_refused(tmp_path: Path, role: str) -> None:
     code, _, said = await finished(role, "--process=2", "--config", str(Settings(tmp_path, **{role: {"processes": 2}}).file))
