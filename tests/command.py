@@ -115,7 +115,7 @@ class Command:
             async for line in self._process.stdout:
                 if match := re.search(pattern, line.decode().rstrip("\n")):
                     return match[1]
-        raise AssertionError(f"stdout ended without {pattern}")
+        raise AssertionError(f"stdout ended without {pattern}; the log: {self.log}")
 
     async def pid_of(self, role: str, life: int = 1) -> int:
         """The process of a role, in its first, second, … life."""
