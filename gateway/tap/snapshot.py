@@ -20,6 +20,7 @@ from enum import Enum
 from importlib import import_module
 from typing import Any
 
+from gateway.intact import unchanged
 from gateway.tap.connection import ConnectionDecoder
 from gateway.tap.journal import Journal
 from gateway.tap.state import OpenState
@@ -111,7 +112,7 @@ def _classes() -> dict[tuple[str, str], type]:
 
 def _load(data: bytes) -> object:
     try:
-        with uncollected():
+        with uncollected(), unchanged(classes()):
             return _Unpickler(io.BytesIO(data)).load()
     except Exception as error:  # damaged bytes make any class's state anything
         raise SnapshotError(f"{type(error).__name__}: {error}") from error

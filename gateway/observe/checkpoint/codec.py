@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, cast
 import zstandard
 from google.protobuf.message import Message
 
+from gateway.intact import unchanged
 from gateway.model.scheduler import SchedulerModel
 from gateway.observe.cacheability import Cacheability
 from gateway.observe.checkpoint import layout
@@ -55,7 +56,9 @@ def load(data: bytes) -> State:
     """
     try:
         with _no_collections(), zstandard.ZstdDecompressor().stream_reader(data) as plain:
-            return _checked(_Unpickler(io.BufferedReader(cast("io.RawIOBase", plain))).load())
+            with unchanged((*layout.CLASSES.values(), *layout.CONTAINERS.values())):
+                state = _Unpickler(io.BufferedReader(cast("io.RawIOBase", plain))).load()
+            return _checked(state)
     except DamagedError:
         raise
     except Exception as error:

@@ -29,10 +29,17 @@ def test_memory_and_descriptors_stay_flat(
     record_property("soak", f"{happened}, resident KiB {memory}, descriptors {files}")
     assert outcome.problems == []
     assert all(happened[name] for name in ("calls", "reconnects", "cancels", "pairs", "restarts"))
-    assert files[-1] <= files[0] + _MORE_DESCRIPTORS
+    # Those of connections that happen to be there are as many as the machine is busy; what leaks is there always.
+    assert _least(outcome.descriptors) <= _MORE_DESCRIPTORS
     assert memory[-1] <= memory[0] + _MORE_KIB
     assert outcome.after <= outcome.before
     assert sum("starting it again" in line for line in outcome.log) == outcome.kills
+
+
+def _least(samples: Sequence[int]) -> int:
+    """By how much the least of the last third is more than that of the first."""
+    third = max(1, len(samples) // 3)
+    return min(samples[-third:]) - min(samples[:third])
 
 
 def _thirds(samples: Sequence[int]) -> list[float]:
