@@ -88,7 +88,7 @@ def main() -> int:
         directory = Path(name)
         feed = stack.enter_context(_python("events_feed", "gateway", name, str(rate), str(seconds)))
         until_exists(directory / "introspection.sock")
-        serve = stack.enter_context(_python("list_processes", "gateway", name, "0"))
+        serve = stack.enter_context(_python("reading_processes", "serve", name))
         port = first_line(serve)
         _until_ready(port)
         own = _measure(feed, serve.pid, port, "/api/v1/events?kind=operations", clients, seconds)
@@ -99,7 +99,8 @@ def main() -> int:
             feed = stack.enter_context(_python("events_feed", "nchan", f"http://127.0.0.1:{port}/publish", str(rate), str(seconds)))
             peer = _measure(feed, worker, port, "/events", clients, seconds)
         _show("nchan", peer, clients)
-        print(f"gateway / nchan: {own.cores / peer.cores:.2f} of its cores")
+        if peer.cores:
+            print(f"gateway / nchan: {own.cores / peer.cores:.2f} of its cores")
     else:
         print(f"no peer: {_NCHAN} is not there")
     met = own.cores <= FLOOR_CORES and own.complete == clients
