@@ -270,6 +270,9 @@ class Workforce:
     def _forget(self, worker: Worker, operation_id: str) -> None:
         worker.running.pop(operation_id, None)
         worker.released.discard(operation_id)
+        if not worker.running:
+            # It was paused by a report that left it something, and the report of that was missed (nativelink-facts 2).
+            worker.is_paused = False
         self._register.touch_worker(worker)
 
     def _overtaken(self, row: Row, worker: Worker, outcome: Outcome) -> None:

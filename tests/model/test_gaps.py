@@ -314,3 +314,13 @@ def test_the_state_of_an_open_stream_may_be_completed(scene: Scene) -> None:
     scene.update(2, COMPLETED, ok(), name="/new", named=digest("new"))
     scene.confirm(stream(1), stream(2), WORKER)
     assert scene.operation("new").stage is COMPLETED
+
+
+def test_a_paused_worker_whose_last_report_was_missed_is_not_paused(scene: Scene) -> None:
+    scene.assign("op2", key("other"))
+    scene.report("op2", error(8))
+    assert scene.worker().is_paused
+    scene.miss()
+    scene.confirm(WORKER)
+    scene.wait(60)
+    assert (list(scene.worker().running), scene.worker().is_paused) == ([], False)
