@@ -6,7 +6,6 @@ Pure functions. Payloads that do not parse raise `DecodeError`; whoever calls tu
 from __future__ import annotations
 
 from functools import lru_cache
-from sys import intern
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -14,6 +13,7 @@ from gateway.model.events import Outcome, RequestMetadata, Stage
 from gateway.model.identity import ActionKey, Digest, Properties, function_by_hash_length
 from gateway.pb import remote_execution_pb2 as reapi
 from gateway.pb import status_pb2, worker_api_pb2
+from gateway.words import shared
 
 _SECOND = 1_000_000_000
 #: Larger messages are not remembered for the sake of others that are equal.
@@ -48,14 +48,14 @@ def function_number(function: str) -> reapi.DigestFunction.Value.ValueType:
 
 def digest(message: reapi.Digest, function: int = 0) -> Digest:
     """With the function that the request names; where it names none, or an unknown one, told by hash length (facts 7)."""
-    hash_ = message.hash.lower()
+    hash_ = shared(message.hash.lower())
     name = _FUNCTIONS.get(function) or function_by_hash_length(hash_)  # type: ignore[call-overload]  # open enum, as above
     return Digest(name, hash_, message.size_bytes)
 
 
 def action_key(request: reapi.ExecuteRequest) -> ActionKey:
     """What both halves of an operation carry; the digest function is normalised, so that absent and SHA256 are one."""
-    instance_name, action = intern(request.instance_name), digest(request.action_digest, request.digest_function)
+    instance_name, action = shared(request.instance_name), digest(request.action_digest, request.digest_function)
     return ActionKey(instance_name, action, not request.skip_cache_lookup)
 
 
@@ -81,15 +81,15 @@ def request_metadata(payload: bytes) -> RequestMetadata | None:
         return None
     message = reapi.RequestMetadata.FromString(payload)
     return RequestMetadata(
-        # Interned is what many requests of a build have in common.
-        tool_name=intern(message.tool_details.tool_name),
-        tool_version=intern(message.tool_details.tool_version),
-        action_id=message.action_id,
-        tool_invocation_id=intern(message.tool_invocation_id),
-        correlated_invocations_id=intern(message.correlated_invocations_id),
-        action_mnemonic=intern(message.action_mnemonic),
+        # Shared is what many requests of a build have in common, and what the action is named by.
+        tool_name=shared(message.tool_details.tool_name),
+        tool_version=shared(message.tool_details.tool_version),
+        action_id=shared(message.action_id),
+        tool_invocation_id=shared(message.tool_invocation_id),
+        correlated_invocations_id=shared(message.correlated_invocations_id),
+        action_mnemonic=shared(message.action_mnemonic),
         target_id=message.target_id,
-        configuration_id=intern(message.configuration_id),
+        configuration_id=shared(message.configuration_id),
     )
 
 
@@ -102,7 +102,7 @@ def outcome(response: reapi.ExecuteResponse, usage: worker_api_pb2.ActionResourc
         exit_code = result.exit_code
         if result.HasField("execution_metadata"):
             metadata = result.execution_metadata
-            worker_id = intern(metadata.worker)
+            worker_id = shared(metadata.worker)
             queued_at = unix_ns(metadata.queued_timestamp) if metadata.HasField("queued_timestamp") else None
             if metadata.HasField("execution_start_timestamp"):
                 started_at = unix_ns(metadata.execution_start_timestamp)

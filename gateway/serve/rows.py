@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
-from sys import intern
 from types import MappingProxyType
 
 import msgspec
@@ -14,6 +13,7 @@ from gateway.pb import introspection_pb2 as pb
 from gateway.query.filter import worker_states
 from gateway.query.order import OrderKey, operation_order, worker_order
 from gateway.serve.shape import STAGE_WORDS, UNKNOWN_STAGE, nanoseconds, operation_json, worker_json
+from gateway.words import shared
 
 _NO_PROPERTIES: Mapping[str, str] = MappingProxyType({})
 #: Sets of properties that are remembered: a build farm has dozens.
@@ -117,11 +117,11 @@ def operation_row(operation: pb.Operation) -> OperationRow:
         ids=tuple(dict.fromkeys(filter(None, named))),
         stage=stage,
         worker_id=operation.worker_id if has("worker_id") else None,
-        instance_name=intern(operation.instance_name),
+        instance_name=shared(operation.instance_name),
         digest_hash=operation.action_digest.hash,
-        invocation_ids=tuple(map(intern, operation.tool_invocation_ids)),
-        targets=tuple(map(intern, operation.target_ids)),
-        mnemonics=tuple(map(intern, operation.action_mnemonics)),
+        invocation_ids=tuple(map(shared, operation.tool_invocation_ids)),
+        targets=tuple(map(shared, operation.target_ids)),
+        mnemonics=tuple(map(shared, operation.action_mnemonics)),
         properties=_properties(operation.platform_properties),
         insert_at=insert_at,
         status_code=operation.status_code if has("status_code") else None,

@@ -1,0 +1,30 @@
+"""Equal words are one object, within bounds."""
+
+from __future__ import annotations
+
+from gateway.words import LENGTH_MAX, WORDS_MAX, shared
+
+
+def _made(text: str) -> str:
+    """An object of its own."""
+    return "".join(list(text))
+
+
+def test_equal_words_are_one_object() -> None:
+    first = shared(_made("a word of a test"))
+    assert shared(_made("a word of a test")) is first == "a word of a test"
+
+
+def test_long_words_are_not_kept() -> None:
+    first, second = _made("x" * (LENGTH_MAX + 1)), _made("x" * (LENGTH_MAX + 1))
+    assert shared(first) is first
+    assert shared(second) is second
+
+
+def test_words_that_nobody_says_any_more_are_forgotten() -> None:
+    first = shared(_made("a word of before"))
+    for number in range(WORDS_MAX):
+        shared(f"word {number} of a test")
+    again = _made("a word of before")
+    assert again is not first
+    assert shared(again) is again
