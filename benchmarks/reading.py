@@ -23,12 +23,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks import reading_whole as whole
 from benchmarks.http_peers import Nginx, entity_tag, get, wrk
+from benchmarks.parts import judged
 from benchmarks.processes import tree_cpu_s
 from benchmarks.reading_places import Followed
 from benchmarks.verdicts import Verdicts, in_turn
@@ -47,22 +47,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/bench reading", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; none: all")
-    parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--seconds", type=int, default=2, help="of each peer in each round; of `visible` ten times that")
     parser.add_argument("--operations", type=int, default=100_000, help="where there are many")
     parser.add_argument("--workers", type=int, default=10_000, help="likewise")
     parser.add_argument("--rate", type=int, default=1_000, help="actions a second of `visible`")
-    chosen = parser.parse_args()
-    if unknown := set(chosen.parts) - set(PARTS):
-        parser.error(f"no such part: {', '.join(sorted(unknown))}")
-    verdicts = Verdicts()
-    for name in chosen.parts or PARTS:
-        print(f"== {name}", flush=True)
-        with ExitStack() as stack:
-            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-reading-")))
-            PARTS[name](stack, directory, chosen, verdicts)
-    return verdicts.told()
+    return judged(parser, PARTS)
 
 
 def _list(stack: ExitStack, directory: Path, chosen: argparse.Namespace, verdicts: Verdicts) -> None:

@@ -25,13 +25,13 @@ import argparse
 import resource
 import statistics
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 from benchmarks import tap_places as places
+from benchmarks.parts import judged
 from benchmarks.processes import Process, cpu_s, resident_mb
 from benchmarks.tap_places import PROCESSES, Place
 from benchmarks.verdicts import Verdicts, in_turn, share
@@ -47,23 +47,12 @@ _KINDS: dict[str, Callable[..., Place]] = {"direct": places.direct, "splice": pl
 def main() -> int:
     """Measure, print, judge."""
     parser = argparse.ArgumentParser(prog="scripts/bench tap", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; none: all")
-    parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--calls", type=int, default=1_000, help="of each place in each round")
     parser.add_argument("--seconds", type=float, default=2.0, help="of bulk, and of each look at idle workers times ten")
     parser.add_argument("--workers", type=int, default=10_000, help="idle ones")
     parser.add_argument("--rate", type=int, default=1_000, help="actions a second")
     parser.add_argument("--minute", type=float, default=60.0, help="seconds of flood")
-    chosen = parser.parse_args()
-    if unknown := set(chosen.parts) - set(PARTS):
-        parser.error(f"no such part: {', '.join(sorted(unknown))}")
-    verdicts = Verdicts()
-    for name in chosen.parts or PARTS:
-        print(f"== {name}", flush=True)
-        with ExitStack() as stack:
-            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-tap-")))
-            PARTS[name](stack, directory, chosen, verdicts)
-    return verdicts.told()
+    return judged(parser, PARTS)
 
 
 class _Calls:
