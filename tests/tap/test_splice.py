@@ -18,8 +18,9 @@ from gateway.config.types import TapLimits
 from gateway.pb import tap_pb2
 from gateway.tap import splice
 from gateway.tap.connection import ConnectionDecoder
-from gateway.tap.http2 import Http2
+from gateway.tap.http2 import Half
 from gateway.tap.splice import reset
+from tests.tap.frames import EXECUTE, PREFACE, Peer, settings
 from tests.tap.running import LinkReader, Pair, RunningTap, configuration, listening, running, spliced
 
 _BY = tap_pb2.ConnectionClosed
@@ -256,7 +257,7 @@ async def _come_and_go(tap: RunningTap, upstream: socket.socket, count: int) -> 
     """Connections that say something and end in every way there is."""
     for number in range(count):
         async with spliced(tap, upstream) as pair:
-            await pair.send(pair.client, b"PRI * HTTP/2.0" if number % 2 else b"x")
+            await pair.send(pair.client, PREFACE + settings() + Peer().request(1, EXECUTE) if number % 2 else b"x")
             assert await pair.read(pair.server, 1) in {b"x", b"P"}
             if number % 3 == 0:
                 pair.reset(pair.client)
@@ -311,7 +312,7 @@ async def test_a_connection_that_ended_is_gone_without_the_collector(tmp_path: P
         try:
             await _come_and_go(tap, upstream, 50)
             await link.until(lambda found: _is_quiet(found, 70))
-            left = [each for each in gc.get_objects() if isinstance(each, (splice.Splice, ConnectionDecoder, Http2))]
+            left = [each for each in gc.get_objects() if isinstance(each, splice.Splice | ConnectionDecoder | Half)]
         finally:
             gc.enable()
     assert not left
