@@ -1,6 +1,6 @@
 """Words of the wire that thousands of entities have in common: equal ones come in, one object for all of them goes out.
 
-Not `sys.intern`: Python 3.12 kept what it interned for ever until its seventh release, and these are anybody's words.
+Not `sys.intern`: releases of Python 3.12 keep for ever what is interned (python/cpython#113993), and these are anybody's words.
 """
 
 from __future__ import annotations

@@ -171,6 +171,8 @@ def _observe(config: Config) -> _Work:
     # It forks for checkpoints, and the copy has nothing to do with grpc, whose handlers would start threads in it that abort.
     # grpc reads this when it is imported.
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
+    # Nor may a stranger at introspection.listen write a line of the log with each connection that is refused.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from gateway.observe import role  # noqa: PLC0415
 
     return lambda stop: role.run(config, stop)

@@ -74,11 +74,7 @@ class Translator:
                 # The tap would have said Gap: something between it and here lost records.
                 lost = self._missed(at, expected, sequence - 1)
             self.next_sequence = sequence + 1
-        if kind == "message":
-            # Nearly always.
-            events = conversations.message(at, record.connection, record.stream, record.message)
-        else:
-            events = self._read(conversations, at, record)
+        events = self._read(conversations, at, record)
         return lost + events if lost else events
 
     def _read(  # noqa: C901 - a table: one line for every kind of record
