@@ -113,8 +113,10 @@ def _recorded(name: str) -> list[Told]:
 def _by_title(told: list[Told]) -> dict[str, list[tuple[str, ...]]]:
     grouped: dict[str, list[tuple[str, ...]]] = defaultdict(list)
     for stream in told:
-        if not (grouped[stream.title] and "3 with message" in stream.words[-1]):  # a refused worker comes back for ever
-            grouped[stream.title].append(stream.words)
+        earlier = grouped[stream.title]
+        # A refused worker comes back for ever; the end of the scene may cut off its last attempt before it is refused.
+        if not (earlier and "3 with message" in earlier[0][-1]):
+            earlier.append(stream.words)
     return dict(grouped)
 
 
