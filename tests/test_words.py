@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.words import LENGTH_MAX, WORDS_MAX, shared
+from gateway.words import LENGTH_MAX, TUPLES_MAX, WORDS_MAX, shared, shared_words
 
 
 def _made(text: str) -> str:
@@ -28,3 +28,31 @@ def test_words_that_nobody_says_any_more_are_forgotten() -> None:
     again = _made("a word of before")
     assert again is not first
     assert shared(again) is again
+
+
+def _several() -> list[str]:
+    return [_made("two words"), _made("of a test")]
+
+
+def test_equal_words_that_belong_together_are_one_object() -> None:
+    first = shared_words(_several())
+    assert first == ("two words", "of a test")
+    assert shared_words(_several()) is first
+    assert shared_words(reversed(_several())) == ("of a test", "two words")
+    assert shared_words([]) == ()
+
+
+def test_words_that_are_long_together_are_not_kept() -> None:
+    words = ["x" * LENGTH_MAX, "y"]
+    first, second = shared_words(words), shared_words(words)
+    assert first == second == tuple(words)
+    assert first is not second
+
+
+def test_words_that_nobody_says_together_any_more_are_forgotten() -> None:
+    first = shared_words(_several())
+    for number in range(TUPLES_MAX):
+        shared_words([f"together {number}", "of a test"])
+    again = shared_words(_several())
+    assert again == first
+    assert again is not first

@@ -13,7 +13,7 @@ from gateway.pb import introspection_pb2 as pb
 from gateway.query.filter import worker_states
 from gateway.query.order import OrderKey, operation_order, worker_order
 from gateway.serve.shape import STAGE_WORDS, UNKNOWN_STAGE, nanoseconds, operation_json, worker_json
-from gateway.words import shared
+from gateway.words import shared, shared_words
 
 _NO_PROPERTIES: Mapping[str, str] = MappingProxyType({})
 #: Sets of properties that are remembered: a build farm has dozens.
@@ -101,27 +101,29 @@ def operation_row(operation: pb.Operation) -> OperationRow:
     has = operation.HasField
     stage = STAGE_WORDS.get(operation.stage, UNKNOWN_STAGE)
     insert_at = nanoseconds(operation.insert) if has("insert") else None
+    # Read once, so that the row and its key have one object.
+    arrival = operation.arrival
     key = operation_order(
         stage,
         priority=operation.priority if has("priority") else None,
         insert_at=insert_at,
         assigned_at=nanoseconds(operation.assigned) if has("assigned") else None,
         finished_at=nanoseconds(operation.finished) if has("finished") else None,
-        arrival=operation.arrival,
+        arrival=arrival,
     )
     named = (operation.operation_id, operation.client_operation_id, operation.previous_operation_id, *operation.other_ids)
     return OperationRow(
-        arrival=operation.arrival,
+        arrival=arrival,
         key=key,
         json=operation_json(operation),
         ids=tuple(dict.fromkeys(filter(None, named))),
         stage=stage,
-        worker_id=operation.worker_id if has("worker_id") else None,
+        worker_id=shared(operation.worker_id) if has("worker_id") else None,
         instance_name=shared(operation.instance_name),
         digest_hash=operation.action_digest.hash,
-        invocation_ids=tuple(map(shared, operation.tool_invocation_ids)),
-        targets=tuple(map(shared, operation.target_ids)),
-        mnemonics=tuple(map(shared, operation.action_mnemonics)),
+        invocation_ids=shared_words(operation.tool_invocation_ids),
+        targets=shared_words(operation.target_ids),
+        mnemonics=shared_words(operation.action_mnemonics),
         properties=_properties(operation.platform_properties),
         insert_at=insert_at,
         status_code=operation.status_code if has("status_code") else None,
