@@ -6,6 +6,8 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 from gateway.config.types import Authentication
+from gateway.serve.authentication.caller import Caller, Kind
+from gateway.serve.authentication.role import Role
 from gateway.serve.problems import ProblemError
 
 _REFUSED = (
@@ -14,18 +16,23 @@ _REFUSED = (
 )
 
 
-def check_access(authentication: Authentication, remote: str | None) -> None:
-    """Let a peer read, or not.
+def check_access(authentication: Authentication, remote: str | None, role: Role) -> Caller:
+    """Let a peer do what a role may, or not: nobody is more than a reader.
 
     Args:
         authentication: gateway.authentication.
         remote: the peer's address as aiohttp names it; None where the connection has none any more.
+        role: what is asked for needs.
 
     Raises:
         ProblemError: 403.
     """
     if authentication is not Authentication.NONE and not _is_loopback(remote or ""):
         raise ProblemError(403, _REFUSED)
+    kind = Kind.ANYBODY if authentication is Authentication.NONE else Kind.LOOPBACK
+    if not Role.READER.includes(role):
+        raise ProblemError(403, f"This needs the role {role.value}")
+    return Caller(kind.value, kind, Role.READER, remote)
 
 
 @lru_cache(1_024)

@@ -28,17 +28,16 @@ from gateway.serve.parameters import events_query, is_full, no_parameters, opera
 from gateway.serve.problems import ProblemError, not_found, not_ready, quoted
 from gateway.serve.replica import Replica
 from gateway.serve.reply import NOT_MODIFIED, Reply
+from gateway.serve.routing import Found, Routing
 from gateway.serve.shape import ProbeJson, to_json
 from gateway.serve.siblings import Siblings
-from gateway.serve.target import parse_target
+from gateway.serve.target import Target, parse_target
 from gateway.serve.upstream import Upstream
 from gateway.serve.validators import body_tag, has_already
 from gateway.serve.waiting import WAITED, Waiting
 
 #: Of a request: the template of its route, or WAITED.
 ROUTE = web.RequestKey("route", str)
-
-_METHODS = ("GET", "HEAD")
 
 _ALIVE = to_json(ProbeJson("alive"))
 _READY = to_json(ProbeJson("ready"))
@@ -72,27 +71,45 @@ class Routes:
             table.OPENAPI: self._described,
             table.INDEX: self._listed,
         }
-        #: {route: handler of an id, which is not empty and may contain slashes}
-        below: dict[Route, Callable[[Asked, str], Awaitable[Reply]]] = {
+        #: {route: handler of an id}
+        around: dict[Route, Callable[[Asked, str], Awaitable[Reply]]] = {
             table.WORKER: self._worker,
             table.OPERATION: self._operation,
         }
-        self.served = (*at, *below)
-        self._at = {route.path: handler for route, handler in at.items()}
-        self._below = {route.beginning: (route.path, handler) for route, handler in below.items()}
+        self.served = (*at, *around)
+        self._at = at
+        self._around = around
+        self._routing = Routing(self.served)
         self._description = Fixed(document_body(table.ROUTES))
         self._index = Fixed(index_body(table.OPENAPI.path, table.ROUTES))
         #: How long answers took.
         self.latencies = Latencies(route.path for route in self.served)
         self.exposition = Exposition(upstream, overview, self.latencies, ongoing, siblings, now=now)
 
-    async def answer(self, request: web.BaseRequest) -> Reply:
-        """The reply to a request; `request[ROUTE]` is then set, if it has a route.
+    def find(self, request: web.BaseRequest) -> tuple[Target, Found]:
+        """What a request's address means; `request[ROUTE]` is then set, if its path has a route.
+
+        Raises:
+            ProblemError: 400.
+        """
+        target = parse_target(request.raw_path)
+        found = self._routing.find(request.method, target.path)
+        if found.path is not None:
+            # A wait is no latency: it has a route that is not counted.
+            request[ROUTE] = WAITED if found.id and waits(target) else found.path
+        return target, found
+
+    async def answer(self, request: web.BaseRequest, target: Target, found: Found) -> Reply:
+        """The reply to a request.
 
         Raises:
             ProblemError: 400, 404, 405 or 503.
         """
-        target = parse_target(request.raw_path)
+        if found.path is None:
+            raise ProblemError(404, f"Path {quoted(target.path)} not found: GET {table.INDEX.path} lists what there is")
+        if found.route is None:
+            allowed = ", ".join(found.allowed)
+            raise ProblemError(405, f"Method {quoted(request.method)} is not allowed here: {allowed} are", {"Allow": allowed})
         headers = request.headers
         asked = Asked(
             target,
@@ -101,19 +118,8 @@ class Routes:
             headers.get(IF_NONE_MATCH),
             headers.get(LAST_EVENT_ID),
         )
-        at = self._at.get(target.path)
-        if at is not None:
-            request[ROUTE] = target.path
-            _check_method(request.method)
-            return await at(asked)
-        for beginning, (path, below) in self._below.items():
-            rest = target.path.removeprefix(beginning)
-            if rest and rest != target.path:
-                # A wait is no latency: it has a route that is not counted.
-                request[ROUTE] = WAITED if waits(target) else path
-                _check_method(request.method)
-                return await below(asked, rest)
-        raise ProblemError(404, f"Path {quoted(target.path)} not found: GET {table.INDEX.path} lists what there is")
+        at = self._at.get(found.route)
+        return await at(asked) if at is not None else await self._around[found.route](asked, found.id)
 
     def close(self) -> None:
         """The process stops: requests that would go on for long come to an end."""
@@ -204,9 +210,3 @@ class Routes:
 
     def _fresh_or_aged(self, body: bytes, status: int = 200) -> Reply:
         return Reply(body, status=status, headers=self._upstream.age_header())
-
-
-def _check_method(method: str) -> None:
-    if method not in _METHODS:
-        allowed = ", ".join(_METHODS)
-        raise ProblemError(405, f"Method {quoted(method)} is not allowed here: {allowed} are", {"Allow": allowed})

@@ -14,8 +14,10 @@ from aiohttp.http_exceptions import LineTooLong
 
 from gateway.config.types import Authentication
 from gateway.serve.access import check_access
+from gateway.serve.authentication.caller import CALLER
+from gateway.serve.authentication.role import Role
 from gateway.serve.metrics.latencies import OTHER
-from gateway.serve.problems import Handler, answer_problems, problem_reply
+from gateway.serve.problems import Handler, ProblemError, answer_problems, problem_reply
 from gateway.serve.reply import Reply
 from gateway.serve.routes import ROUTE, Routes
 
@@ -72,8 +74,15 @@ def make_server(routes: Routes, authentication: Authentication) -> JsonServer:
     """A server of the routes; call it within a running loop."""
 
     async def permitted(request: web.BaseRequest) -> web.StreamResponse:
-        check_access(authentication, request.remote)
-        return await routes.answer(request)
+        try:
+            target, found = routes.find(request)
+        except ProblemError:
+            # Whoever may not read is not told what is wrong with the address either.
+            check_access(authentication, request.remote, Role.READER)
+            raise
+        if found.role is not None:
+            request[CALLER] = check_access(authentication, request.remote, found.role)
+        return await routes.answer(request, target, found)
 
     handler: Handler = answer_problems(permitted)
 

@@ -80,4 +80,6 @@ NOT_READY = _problem(
 LATE = _problem(504, "Late", "`view=full`: `observe` did not answer in time.", "observe did not answer within 10 s")
 
 #: Of every route.
+TO_ANYBODY = (BAD, DEFECT)
+#: Of every route that has a role.
 ANYWHERE = (BAD, FORBIDDEN, DEFECT)

@@ -13,7 +13,7 @@ _ABOUT = """\
 What a NativeLink scheduler is doing, as the gateway in front of it sees it. `null` is "not known", never zero. Times are Unix
 seconds.
 
-Every address answers GET and HEAD; any other method is 405 with `Allow`. An unknown path is 404. Whatever is no success is
+An address that answers GET answers HEAD; any other method is 405 with `Allow`. An unknown path is 404. Whatever is no success is
 `{"error": TEXT}`. A parameter that is not known, or given twice, is 400. Words of filters are read in any case. Ids are
 percent-encoded; a slash in one may stay as it is. Every answer has `Cache-Control: no-cache` and `Date`, and a body whose length is
 known beforehand has `Content-Length`.
@@ -46,7 +46,7 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
         "info": {"title": "NativeLink Monitoring API", "version": "1", "description": _ABOUT, "license": _LICENSE},
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
-        "paths": {route.path: _path(route, known) for route in routes},
+        "paths": _paths(routes, known),
         "components": {
             "schemas": components,
             "responses": {name: _response(answer, known) for name, answer in shared.items()},
@@ -63,28 +63,41 @@ def _answers(routes: Iterable[Route]) -> Iterator[Answer]:
     return (answer for route in routes for answer in route.answers)
 
 
-def _path(route: Route, known: _Known) -> dict[str, Any]:
+def _paths(routes: Iterable[Route], known: _Known) -> dict[str, Any]:
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {}).update(_operations(route, known))
+    return paths
+
+
+def _operations(route: Route, known: _Known) -> dict[str, Any]:
+    """Of each of its methods."""
     parameters = [_parameter(each, "query") for each in route.parameters] + [_parameter(each, "header") for each in route.headers]
     if route.takes_id:
         id_ = Parameter("id", "As the list shows it.", {"type": "string", "minLength": 1}, route.example_id)
         parameters.insert(0, _parameter(id_, "path"))
     answers = sorted(route.answers, key=lambda answer: answer.status)
-    operation = {"tags": [route.tag], "summary": route.summary, **({"description": route.text} if route.text else {})}
-    got = {
+    operation = {
+        "tags": [route.tag],
+        "summary": route.summary,
+        **({"description": route.text} if route.text else {}),
+        **({"parameters": parameters} if parameters else {}),
+        "x-role": route.role and route.role.value,
+    }
+    whole = {
         str(answer.status): {"$ref": f"{_RESPONSES}{answer.name}"} if answer.name else _response(answer, known)
         for answer in answers
     }
     head = {str(answer.status): _response(answer, known, has_body=False) for answer in answers}
-    return {
-        **({"parameters": parameters} if parameters else {}),
-        "get": {**operation, "operationId": route.name, "responses": got},
-        "head": {
+    operations = {route.method.lower(): {**operation, "operationId": route.name, "responses": whole}}
+    if "HEAD" in route.methods:
+        operations["head"] = {
             **operation,
             "summary": f"{route.summary} Without the body.",
             "operationId": f"{route.name}Head",
             "responses": head,
-        },
-    }
+        }
+    return operations
 
 
 def _parameter(parameter: Parameter, where: str) -> dict[str, Any]:

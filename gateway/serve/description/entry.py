@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.serve.authentication.role import Role
+
 #: JSON Schema 2020-12, as OpenAPI 3.1 has it.
 Schema = Mapping[str, Any]
 
@@ -60,9 +62,9 @@ class Answer:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Route:
-    """An address, for GET and HEAD."""
+    """An address and a method."""
 
-    #: A last `{id}` stands for anything that is not empty; it may contain slashes.
+    #: `{id}`, once, stands for anything that is not empty; it may contain slashes.
     path: str
     #: Unique; what code that is generated from the document calls it.
     name: str
@@ -77,13 +79,27 @@ class Route:
     headers: tuple[Parameter, ...] = ()
     #: For `{id}`.
     example_id: str = ""
+    #: GET includes HEAD.
+    method: str = "GET"
+    #: Who may ask; None: everybody.
+    role: Role | None = Role.READER
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """All that it answers."""
+        return ("GET", "HEAD") if self.method == "GET" else (self.method,)
 
     @property
     def takes_id(self) -> bool:
-        """Whether what comes behind `beginning` is an id; otherwise the path is the whole of it."""
-        return self.path.endswith("{id}")
+        """Whether there is an id in its path."""
+        return "{id}" in self.path
 
     @property
     def beginning(self) -> str:
-        """The path, but for the id."""
-        return self.path.removesuffix("{id}")
+        """The path, as far as an id in it."""
+        return self.path.partition("{id}")[0]
+
+    @property
+    def end(self) -> str:
+        """The path, behind an id in it."""
+        return self.path.partition("{id}")[2]

@@ -14,8 +14,9 @@ from gateway.serve.shape import says, to_json
 class RouteJson(msgspec.Struct, frozen=True, gc=False):
     """A route of GET /api/v1."""
 
-    method: Annotated[str, says("GET; HEAD is always answered too.")]
+    method: Annotated[str, says("Where it is GET, HEAD is answered too.")]
     path: Annotated[str, says("`{id}` stands for an id.")]
+    role: Annotated[str | None, says("What who asks has to be, reader or operator; null: anybody may.")]
     summary: Annotated[str, says("What it answers.")]
 
 
@@ -26,6 +27,11 @@ class IndexJson(msgspec.Struct, frozen=True, gc=False):
     routes: Annotated[list[RouteJson], says("All of them.")]
 
 
+def route_json(route: Route) -> RouteJson:
+    """One of them."""
+    return RouteJson(route.method, route.path, route.role and route.role.value, route.summary)
+
+
 def index_body(openapi: str, routes: Iterable[Route]) -> bytes:
     """The body.
 
@@ -33,5 +39,5 @@ def index_body(openapi: str, routes: Iterable[Route]) -> bytes:
         openapi: the path of the description.
         routes: what there is.
     """
-    index = IndexJson(openapi, [RouteJson("GET", route.path, route.summary) for route in routes])
+    index = IndexJson(openapi, [route_json(route) for route in routes])
     return msgspec.json.format(to_json(index), indent=2)

@@ -26,8 +26,9 @@ def reference(described: _Json) -> str:
     for tag in described["tags"]:
         blocks.append(f"## {tag['name'].capitalize()}\n\n{tag['description']}")
         for path, item in described["paths"].items():
-            if tag["name"] in item["get"]["tags"]:
-                blocks += _route(path, item)
+            for method, operation in item.items():
+                if method != "head" and tag["name"] in operation["tags"]:
+                    blocks += _route(method.upper(), path, operation)
     blocks += ("## Problems", _answers(_problems(described)), "## Bodies")
     schemas = described["components"]["schemas"]
     for name, schema in schemas.items():
@@ -35,18 +36,21 @@ def reference(described: _Json) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _route(path: str, item: _Json) -> Iterator[str]:
-    get = item["get"]
-    yield f"### GET {path}"
-    yield " ".join(filter(None, (get["summary"], get.get("description"))))
-    asked = [each for each in item.get("parameters", ()) if each["in"] != "path"]
+def _route(method: str, path: str, operation: _Json) -> Iterator[str]:
+    yield f"### {method} {path}"
+    role = operation["x-role"]
+    yield f"{operation['summary']} {f'For the role `{role}`.' if role else 'For anybody.'}"
+    if "description" in operation:
+        yield operation["description"]
+    asked = [each for each in operation.get("parameters", ()) if each["in"] != "path"]
     if asked:
         rows = [(f"`{each['name']}`", _type(each["schema"]), _default(each["schema"]), each["description"]) for each in asked]
         yield _table(("parameter or header", "type", "default", "meaning"), rows)
-    answers = {status: answer for status, answer in get["responses"].items() if "$ref" not in answer}
+    answers = {status: answer for status, answer in operation["responses"].items() if "$ref" not in answer}
     yield _answers(answers)
-    yield f"[Problems](#problems): {', '.join(status for status in get['responses'] if status not in answers)}."
-    for media in answers["200"]["content"].values():
+    yield f"[Problems](#problems): {', '.join(status for status in operation['responses'] if status not in answers)}."
+    first = min(status for status in answers if status.startswith("2"))
+    for media in answers[first]["content"].values():
         example = media["example"]
         is_text = isinstance(example, str)
         text = example.rstrip() if is_text else json.dumps(example, indent=2, ensure_ascii=False)
@@ -58,7 +62,8 @@ def _problems(described: _Json) -> _Json:
     named = {
         status: answer["$ref"].rpartition("/")[2]
         for item in described["paths"].values()
-        for status, answer in item["get"]["responses"].items()
+        for operation in item.values()
+        for status, answer in operation["responses"].items()
         if "$ref" in answer
     }
     return {status: described["components"]["responses"][name] for status, name in sorted(named.items())}

@@ -24,6 +24,7 @@ from gateway.serve.description.answers import (
     MISSING,
     NOT_READY,
     SHOWN,
+    TO_ANYBODY,
     TOTAL,
     UNBUFFERED,
     VARY,
@@ -32,7 +33,7 @@ from gateway.serve.description.answers import (
     unchanged,
 )
 from gateway.serve.description.entry import Answer, Media, Route
-from gateway.serve.description.index import IndexJson, RouteJson
+from gateway.serve.description.index import IndexJson, route_json
 from gateway.serve.description.questions import ACCEPT_ENCODING, IF_NONE_MATCH, LAST_EVENT_ID, WORKERS_LIMIT, questions
 from gateway.serve.events.wire import MEDIA_TYPE
 from gateway.serve.shape import HealthJson, MetricsJson, OperationJson, ProbeJson, StatusJson, WorkerJson
@@ -222,7 +223,8 @@ LIVEZ = _add(
         "isAlive",
         "system",
         "200 while the process answers.",
-        (success(Media((ProbeJson,), examples.ALIVE), "It does."), *ANYWHERE),
+        (success(Media((ProbeJson,), examples.ALIVE), "It does."), *TO_ANYBODY),
+        role=None,
     )
 )
 READYZ = _add(
@@ -231,7 +233,8 @@ READYZ = _add(
         "isReady",
         "system",
         "200 once there is something to answer with.",
-        (success(Media((ProbeJson,), examples.READY), "There is."), *ANYWHERE, NOT_READY),
+        (success(Media((ProbeJson,), examples.READY), "There is."), *TO_ANYBODY, NOT_READY),
+        role=None,
     )
 )
 OPENAPI = _add(
@@ -258,7 +261,7 @@ INDEX = _add(
         "All routes, for a person with curl.",
         (
             success(
-                Media((IndexJson,), IndexJson(OPENAPI.path, [RouteJson("GET", WORKERS.path, WORKERS.summary)])),
+                Media((IndexJson,), IndexJson(OPENAPI.path, [route_json(WORKERS)])),
                 "They are.",
                 always=(ETAG, VARY),
                 perhaps=(CONTENT_ENCODING,),

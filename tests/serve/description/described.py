@@ -40,7 +40,7 @@ def fits(value: Any, schema: Any) -> None:
 
 def address(route: Route, query: str = "") -> str:
     """Where the route's example is."""
-    return f"{route.beginning}{route.example_id}{'?' if query else ''}{query}"
+    return f"{route.path.replace('{id}', route.example_id)}{'?' if query else ''}{query}"
 
 
 def written(parameter: Parameter) -> str:

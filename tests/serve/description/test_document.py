@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from gateway.serve.description.document import document_body
-from gateway.serve.description.table import ROUTES
+from gateway.serve.authentication.role import Role
+from gateway.serve.description.document import document, document_body
+from gateway.serve.description.table import ROUTES, WORKERS
 from tests.serve.description.described import DOCUMENT, fits
 
 GOLDEN = Path(__file__).parents[2] / "golden"
-OPERATIONS = [(path, method) for path, item in DOCUMENT["paths"].items() for method in ("get", "head") if method in item]
+OPERATIONS = [(path, method) for path, item in DOCUMENT["paths"].items() for method in item]
 
 
 def test_it_is_openapi_3_1() -> None:
@@ -24,12 +26,30 @@ def test_it_is_the_golden_one() -> None:
     assert json.loads(document_body(ROUTES)) == json.loads(text) == DOCUMENT
 
 
-def test_every_route_has_get_and_head_and_nothing_else() -> None:
-    assert [*DOCUMENT["paths"]] == [route.path for route in ROUTES]
-    assert len(OPERATIONS) == 2 * len(ROUTES)
+def test_every_route_has_its_methods_and_nothing_else() -> None:
+    assert set(OPERATIONS) == {(route.path, method.lower()) for route in ROUTES for method in route.methods}
+    assert [*DOCUMENT["paths"]] == [*dict.fromkeys(route.path for route in ROUTES)]
     for item in DOCUMENT["paths"].values():
-        assert set(item) <= {"parameters", "get", "head"}
-        assert item["head"]["responses"].keys() == item["get"]["responses"].keys()
+        if "head" in item:
+            assert item["head"]["responses"].keys() == item["get"]["responses"].keys()
+
+
+def test_every_operation_says_for_whom_it_is() -> None:
+    for route in ROUTES:
+        for method in route.methods:
+            assert DOCUMENT["paths"][route.path][method.lower()]["x-role"] == (route.role and route.role.value)
+
+
+def test_routes_of_one_path_share_its_place() -> None:
+    posted = replace(WORKERS, method="POST", name="addWorker", parameters=(), role=Role.OPERATOR)
+    item = document([WORKERS, posted])["paths"][WORKERS.path]
+    assert {method: operation["x-role"] for method, operation in item.items()} == {
+        "get": "reader",
+        "head": "reader",
+        "post": "operator",
+    }
+    assert "parameters" not in item["post"] or {each["in"] for each in item["post"]["parameters"]} == {"header"}
+    assert document([posted, WORKERS])["paths"][WORKERS.path] == item
 
 
 def test_names_are_unique() -> None:
@@ -39,14 +59,14 @@ def test_names_are_unique() -> None:
     assert {tag for path, method in OPERATIONS for tag in DOCUMENT["paths"][path][method]["tags"]} == tags
 
 
-@pytest.mark.parametrize("path", DOCUMENT["paths"])
-def test_everything_says_what_it_is_and_every_example_is_one(path: str) -> None:
-    item = DOCUMENT["paths"][path]
-    assert item["get"]["summary"].endswith(".")
-    for parameter in item.get("parameters", ()):
+@pytest.mark.parametrize(("path", "method"), [(path, method) for path, method in OPERATIONS if method != "head"])
+def test_everything_says_what_it_is_and_every_example_is_one(path: str, method: str) -> None:
+    operation = DOCUMENT["paths"][path][method]
+    assert operation["summary"].endswith(".")
+    for parameter in operation.get("parameters", ()):
         assert parameter["description"].endswith(".")
         fits(parameter["example"], parameter["schema"])
-    for response in [*item["get"]["responses"].values(), *DOCUMENT["components"]["responses"].values()]:
+    for response in [*operation["responses"].values(), *DOCUMENT["components"]["responses"].values()]:
         for media in response.get("content", {}).values():
             fits(media["example"], media["schema"])
         for header in response.get("headers", {}).values():

@@ -10,4 +10,5 @@ def test_it_is_for_people_a_line_for_each_thing() -> None:
     index = json.loads(body)
     assert index["openapi"] == "/openapi"
     assert [(route["path"], route["summary"]) for route in index["routes"]] == [(route.path, route.summary) for route in ROUTES]
-    assert {route["method"] for route in index["routes"]} == {"GET"}
+    assert [route["method"] for route in index["routes"]] == [route.method for route in ROUTES]
+    assert [route["role"] for route in index["routes"]] == [route.role and route.role.value for route in ROUTES]

@@ -23,12 +23,13 @@ def test_the_documents_are_what_the_table_says(capsys: pytest.CaptureFixture[str
 
 def test_every_route_parameter_and_body_is_there_and_every_link_leads_somewhere() -> None:
     headings = {heading.lower() for heading in re.findall(r"^#+ (.+)$", REFERENCE, re.MULTILINE)}
-    assert {f"get {route.path}" for route in ROUTES} <= headings
+    assert {f"{route.method} {route.path}".lower() for route in ROUTES} <= headings
     assert set(re.findall(r"\]\(#(\w+)\)", REFERENCE)) <= headings
     for route in ROUTES:
-        section = REFERENCE.partition(f"### GET {route.path}\n")[2].partition("\n### ")[0]
+        section = REFERENCE.partition(f"### {route.method} {route.path}\n")[2].partition("\n### ")[0]
         for parameter in (*route.parameters, *route.headers):
             assert f"| `{parameter.name}` |" in section
+        assert ("For anybody." if route.role is None else f"For the role `{route.role.value}`.") in section
         for answer in route.answers:
             assert str(answer.status) in section
 

@@ -1,0 +1,38 @@
+"""Caller: who asks, as far as it is known; handlers find it in `request[CALLER]`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from aiohttp import web
+
+from gateway.serve.authentication.role import Role
+
+
+class Kind(Enum):
+    """What a caller is known by."""
+
+    TOKEN = "token"  # noqa: S105 # a word
+    JWT = "jwt"
+    CERTIFICATE = "certificate"
+    #: It is on this machine, which is all that is known.
+    LOOPBACK = "loopback"
+    #: Nothing was asked for.
+    ANYBODY = "anybody"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks. There is no secret in it: it may be logged."""
+
+    #: The token's name, the certificate's subject, the JWT's sub, else the word of `kind`.
+    name: str
+    kind: Kind
+    role: Role
+    #: The peer's address; None: the connection is gone.
+    remote: str | None
+
+
+#: Of a request that a route with a role answers.
+CALLER = web.RequestKey("caller", Caller)

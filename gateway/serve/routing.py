@@ -1,0 +1,61 @@
+"""Routing: a method and a decoded path come in; the route that answers, and the id in the path, go out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gateway.serve.authentication.role import Role
+from gateway.serve.description.entry import Route
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a path means."""
+
+    #: None: no route has this path, or none of those that have it answers this method.
+    route: Route | None
+    #: What stands for `{id}`; "": the path has none.
+    id: str = ""
+    #: The template of the path; None: no route has it.
+    path: str | None = None
+    #: Methods that are answered there.
+    allowed: tuple[str, ...] = ()
+    #: Who may ask, also who is only told that there is nothing; None: everybody.
+    role: Role | None = Role.READER
+
+
+_NOTHING = Found(None)
+
+
+class Routing:
+    """All routes, by path and method."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        #: {path without an id: its routes}
+        self._at: dict[str, list[Route]] = {}
+        #: {(what is before an id, and behind it): its routes}, the longest of what is behind first
+        self._around: dict[tuple[str, str], list[Route]] = {}
+        for route in sorted(routes, key=lambda route: -len(route.end)):
+            if route.takes_id:
+                self._around.setdefault((route.beginning, route.end), []).append(route)
+            else:
+                self._at.setdefault(route.path, []).append(route)
+
+    def find(self, method: str, path: str) -> Found:
+        """An id is not empty and may contain slashes: of several templates that fit, the one with more behind the id is meant."""
+        at = self._at.get(path)
+        fitting = [(at, "")] if at is not None else []
+        for (beginning, end), routes in self._around.items():
+            if len(path) > len(beginning) + len(end) and path.startswith(beginning) and path.endswith(end):
+                fitting.append((routes, path[len(beginning) : len(path) - len(end)]))
+        if not fitting:
+            return _NOTHING
+        for routes, id_ in fitting:
+            for route in routes:
+                if method in route.methods:
+                    return Found(route, id_, route.path, route.methods, route.role)
+        others = [route for routes, _ in fitting for route in routes]
+        allowed = dict.fromkeys(each for route in others for each in route.methods)
+        is_open = any(route.role is None for route in others)
+        return Found(None, "", others[0].path, tuple(allowed), None if is_open else Role.READER)
