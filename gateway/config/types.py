@@ -54,7 +54,9 @@ class Address:
 class ListenerTls:
     """`tls` of something that listens. Files are PEM, and read again when they change."""
 
+    #: The certificate and its chain.
     cert_file: Path
+    #: Of the certificate, not encrypted.
     key_file: Path
     #: Peers must show a certificate of one of these; None: none is asked for.
     client_ca_file: Path | None = None
@@ -68,6 +70,7 @@ class DialTls:
     ca_file: Path | None = None
     #: Our own certificate; None: none is shown. With it `key_file`.
     cert_file: Path | None = None
+    #: Of our own certificate, not encrypted.
     key_file: Path | None = None
     #: What the other side's certificate has to be for; None: the host that is dialled.
     server_name: str | None = None
@@ -77,10 +80,13 @@ class DialTls:
 class Tap:
     """`gateway.taps[]`: one listener in front of one NativeLink listener."""
 
-    #: Unique.
+    #: Unique; what health, metrics and logs call it.
     name: str
+    #: Where its peers connect.
     listen: Address
+    #: NativeLink's listener behind it, dialled for each connection.
     upstream: Address
+    #: What is expected to come by: clients (`execution`), workers (`worker_api`), who drains them (`admin`).
     carries: frozenset[Carries]
     #: The scheduler whose traffic this is; None: the monitoring block's.
     scheduler: str | None = None
@@ -100,7 +106,6 @@ class TapLimits:
 
     #: Tap processes, which share the listeners' connections.
     processes: int = 1
-
     #: Records kept for a reader that is away.
     ring_bytes: int = 64 * 1024 * 1024
     #: A longer gRPC message is reported with its length only.
@@ -115,6 +120,7 @@ class TapLimits:
 class Cas:
     """`gateway.cas`: where Actions are read."""
 
+    #: A listener of NativeLink that has the CAS, in plaintext.
     endpoint: Address
     #: BatchReadBlobs calls in flight.
     in_flight: int = 4
@@ -126,11 +132,15 @@ class Cas:
 class Scheduler:
     """`gateway.scheduler`: what NativeLink's own configuration says of the scheduler."""
 
+    #: How each platform property is matched.
     supported_platform_properties: dict[str, PropertyType] = field(default_factory=dict)
+    #: How long a worker may be silent; 0: NativeLink's default.
     worker_timeout_s: int = 5
+    #: How long an operation stays that no client follows; 0: NativeLink's default.
     client_action_timeout_s: int = 60
+    #: How often an action that fails on the farm's side is tried again; 0: NativeLink's default.
     max_job_retries: int = 3
-    #: `experimental_backend` is redis: unfinished operations outlive a restart of the scheduler.
+    #: With `redis`, unfinished operations outlive a restart of the scheduler.
     keeps_operations: bool = False
 
 
@@ -138,13 +148,15 @@ class Scheduler:
 class Retention:
     """`gateway.retention`: how long completed operations are listed."""
 
+    #: After this they go.
     completed_s: int = 60
+    #: Over this the oldest goes.
     completed_max: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Introspection:
-    """`gateway.introspection`."""
+    """`gateway.introspection`: how what `observe` knows comes to `serve`."""
 
     #: Where `observe` answers `serve` of other machines, besides the unix socket in state_dir; None: nowhere.
     listen: Address | None = None
@@ -160,7 +172,9 @@ class Introspection:
 class RecordEndpoint:
     """`gateway.record_link.endpoints[]`: the record link of a tap process on another machine."""
 
+    #: `record_link.listen` there; of its process N, the port plus N.
     endpoint: Address
+    #: Always with `cert_file`: both sides show certificates.
     tls: DialTls
 
 
@@ -181,7 +195,7 @@ class RecordLink:
 
 @dataclass(frozen=True, slots=True)
 class Observe:
-    """`gateway.observe`."""
+    """`gateway.observe`: what `observe` keeps."""
 
     #: Seconds between two checkpoints; 0: only at stop.
     checkpoint_interval_s: float = 5.0
@@ -189,7 +203,7 @@ class Observe:
 
 @dataclass(frozen=True, slots=True)
 class Serve:
-    """`gateway.serve`."""
+    """`gateway.serve`: who answers HTTP."""
 
     #: Serve processes that a supervisor starts, which share the HTTP address.
     processes: int = 1
@@ -199,23 +213,33 @@ class Serve:
 class Config:
     """Everything that any role needs."""
 
-    #: Of the monitoring server block.
+    #: Where HTTP is answered.
     http: Address
-    #: services.monitoring.scheduler
+    #: The scheduler that is shown.
     scheduler_name: str
+    #: In front of NativeLink, at least one.
     taps: tuple[Tap, ...]
-    #: None: digests and timeouts stay unknown.
+    #: Where Actions are read; None: digests and timeouts stay unknown.
     cas: Cas | None
+    #: Sockets, locks, checkpoints: a directory of the gateway's own, with mode 0700.
     state_dir: Path
+    #: Bounds of a tap process.
     tap: TapLimits = field(default_factory=TapLimits)
+    #: What NativeLink's own configuration says of the scheduler, where the gateway cannot read that.
     scheduler: Scheduler = field(default_factory=Scheduler)
+    #: How long completed operations are listed.
     retention: Retention = field(default_factory=Retention)
+    #: How what `observe` knows comes to `serve`.
     introspection: Introspection = field(default_factory=Introspection)
+    #: How records come from taps to `observe`.
     record_link: RecordLink = field(default_factory=RecordLink)
+    #: What `observe` keeps.
     observe: Observe = field(default_factory=Observe)
+    #: Who answers HTTP.
     serve: Serve = field(default_factory=Serve)
+    #: Who may read: `auto`: loopback peers only; `none`: everybody who can connect.
     authentication: Authentication = Authentication.AUTO
-    #: instance name -> scheduler name, where several schedulers share a listener.
+    #: Instance name to scheduler, where several schedulers share a listener.
     instances: dict[str, str] = field(default_factory=dict)
     #: Within how long stop signals end everything.
     stop_timeout_s: float = 5.0
