@@ -37,12 +37,13 @@ _BACKLOG = 4096
 _STOP_S = 0.5
 #: After the record link could not be made.
 _AGAIN_S = 1.0
+_NONE_GIVEN: Mapping[str, socket.socket] = {}
 
 
-def bind(config: Config, process: int = 0) -> dict[str, socket.socket]:
+def bind(config: Config, process: int = 0, given: Mapping[str, socket.socket] = _NONE_GIVEN) -> dict[str, socket.socket]:
     """Binds every tap's listener of one process and listens: name -> socket. The sockets are the caller's, who gives them to `run`.
 
-    Where there are several processes, they share their ports (SO_REUSEPORT), and only then.
+    Where there are several processes, they share their ports (SO_REUSEPORT), and only then. What is given listens already.
 
     Raises:
         StartError: An address cannot be had, or a certificate not used; none is bound then.
@@ -50,10 +51,11 @@ def bind(config: Config, process: int = 0) -> dict[str, socket.socket]:
     certificates(config.taps)
     if config.record_link.listen is not None:
         RemoteListener(config.record_link, process).check()
-    return _bind_all(config.taps, is_shared=config.tap.processes > 1)
+    bound = _bind_all([tap for tap in config.taps if tap.name not in given], is_shared=config.tap.processes > 1)
+    return {**given, **bound}
 
 
-def bind_processes(config: Config) -> list[dict[str, socket.socket]]:
+def bind_processes(config: Config, given: Mapping[str, socket.socket] = _NONE_GIVEN) -> list[dict[str, socket.socket]]:
     """As `bind`, for every process. A port that anybody else has is not shared.
 
     Raises:
@@ -66,7 +68,7 @@ def bind_processes(config: Config) -> list[dict[str, socket.socket]]:
         found: list[dict[str, socket.socket]] = []
         taps = config.taps
         for process in range(config.tap.processes):
-            sockets = bind(replace(config, taps=taps), process)
+            sockets = bind(replace(config, taps=taps), process, given)
             for sock in sockets.values():
                 stack.enter_context(sock)
             found.append(sockets)

@@ -14,8 +14,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gateway.role_process import PACES
 from gateway.simulation import Job, Run, Settings, SimulatedClient, Simulation
-from gateway.supervisor import PACES
 from tests.command import PATIENCE_S, Command, command
 from tests.e2e.faults.farm import Farm, farm
 from tests.e2e.faults.observers import Beside, Place
