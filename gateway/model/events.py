@@ -64,11 +64,6 @@ class Outcome:
     cached: bool = False
     #: `execution_metadata.queued_timestamp`, Unix nanoseconds, exactly as sent; None: no metadata.
     queued_at: int | None = None
-    #: `execution_metadata.worker`; `""`: no metadata.
-    worker_id: str = ""
-    #: execution_start and execution_completed of the metadata, Unix nanoseconds.
-    execution_started_at: int | None = None
-    execution_completed_at: int | None = None
     peak_memory_kb: int | None = None
     cpu_time_ms: int | None = None
 

@@ -114,6 +114,8 @@ class Row(Operation):
     pool: Pool | None = field(default=None, repr=False)
     #: Where its pool keeps it for pairing; None: not there.
     standing: Standing | None = None
+    #: The stage in which it is counted; None: it is not yet.
+    counted: Stage | None = None
 
     @property
     def is_over(self) -> bool:

@@ -11,103 +11,102 @@ from gateway.model.pairing import AGREEMENT
 from gateway.model.pools import Pool, side
 from gateway.model.records import Operation, Worker
 from gateway.model.register import Register
+from gateway.model.story import ITEMS, lines
 
 
 def check(register: Register) -> None:
     """Raises AssertionError, with the story of what is wrong."""
     for arrival, row in register.operations.items():
-        _expect(register, row, arrival == row.arrival, "listed under its arrival")
+        _expect(row, arrival == row.arrival, "listed under its arrival")
         _check_row(register, row)
+        _expect(row, len(row.story) % ITEMS == 0, "its story is whole")
     for worker in register.workers.values():
+        _expect(worker, len(worker.story) % ITEMS == 0, "its story is whole")
         for operation_id in worker.released:
-            _expect(register, worker, operation_id in worker.running, f"released {operation_id} is running")
+            _expect(worker, operation_id in worker.running, f"released {operation_id} is running")
     _check_indexes(register)
     _check_counts(register)
     for pool in register.pools.all():
         _check_pool(register, pool)
 
 
-def _expect(register: Register, subject: Operation | Worker | None, holds: bool, what: str) -> None:
+def _expect(subject: Operation | Worker | None, holds: bool, what: str) -> None:
     if not holds:
-        story = register.stories.of(subject.arrival) if subject is not None else ()
+        story = lines(subject.story) if subject is not None else ()
         raise AssertionError("\n".join([f"not so: {what}", repr(subject), *(f"{at} {text}" for at, text in story)]))
 
 
 def _check_row(register: Register, row: Row) -> None:
     for half in row.clients:
-        _expect(register, row, half.row is row, f"{half.name} knows its row")
-        _expect(register, row, register.by_name.get(half.name) is half, f"{half.name} is found by name")
-        _expect(register, row, half.key == row.key, f"{half.name} has the key of its row")
-    _expect(
-        register, row, [half.order for half in row.clients] == sorted(half.order for half in row.clients), "clients are in order"
-    )
+        _expect(row, half.row is row, f"{half.name} knows its row")
+        _expect(row, register.by_name.get(half.name) is half, f"{half.name} is found by name")
+        _expect(row, half.key == row.key, f"{half.name} has the key of its row")
+    _expect(row, [half.order for half in row.clients] == sorted(half.order for half in row.clients), "clients are in order")
     live = {half.order: half for half in row.clients if half.is_live}
-    _expect(register, row, row.live == live, "live clients are those that follow and wait")
+    _expect(row, row.live == live, "live clients are those that follow and wait")
     has_work = row.scheduler_operation_id is not None
-    _expect(register, row, has_work is (row.work is not Work.NONE), "there is work where there is a workers' half")
-    _expect(register, row, has_work or bool(row.clients), "there is a half")
+    _expect(row, has_work is (row.work is not Work.NONE), "there is work where there is a workers' half")
+    _expect(row, has_work or bool(row.clients), "there is a half")
     if row.work is Work.RUNNING:
-        _expect(register, row, bool(row.holders), "what runs has a worker")
+        _expect(row, bool(row.holders), "what runs has a worker")
     elif row.work is Work.REQUEUED:
-        _expect(register, row, not row.holders, "what was taken away has no worker")
+        _expect(row, not row.holders, "what was taken away has no worker")
     for worker_id in row.holders:
         holder = register.workers.get(worker_id)
-        _expect(register, row, holder is not None and row.operation_id in holder.running, f"{worker_id} runs it")
-    _expect(register, row, row.stage is STAGES[row.seen(), row.work], "its stage is that of the table")
-    _expect(register, row, (row.stage is Stage.COMPLETED) is (row.finished_at is not None) is row.is_over, "completed is finished")
-    _expect(register, row, row.key is None or (row.pool is not None and row.pool.key == row.key), "it is in its key's pool")
+        _expect(row, holder is not None and row.operation_id in holder.running, f"{worker_id} runs it")
+    _expect(row, row.stage is STAGES[row.seen(), row.work], "its stage is that of the table")
+    _expect(row, (row.stage is Stage.COMPLETED) is (row.finished_at is not None) is row.is_over, "completed is finished")
+    _expect(row, row.key is None or (row.pool is not None and row.pool.key == row.key), "it is in its key's pool")
     is_watched = bool(row.live) or row.is_over or row.has_abandoned_timer or row.work is Work.RUNNING
-    _expect(register, row, is_watched, "it ends some time")
+    _expect(row, is_watched, "it ends some time")
 
 
 def _check_indexes(register: Register) -> None:
     by_operation_id = {
         row.scheduler_operation_id: row for row in register.operations.values() if row.scheduler_operation_id is not None
     }
-    _expect(register, None, register.by_operation_id == by_operation_id, "scheduler's ids lead to their operations")
+    _expect(None, register.by_operation_id == by_operation_id, "scheduler's ids lead to their operations")
     halves: list[ClientHalf] = [half for row in register.operations.values() for half in row.clients]
-    _expect(register, None, {half.name for half in halves} == register.by_name.keys(), "names lead to listed operations")
-    _expect(register, None, len(halves) == len(register.by_name), "no name is known twice")
+    _expect(None, {half.name for half in halves} == register.by_name.keys(), "names lead to listed operations")
+    _expect(None, len(halves) == len(register.by_name), "no name is known twice")
     client_ids = {half.client_operation_id for half in halves}
-    _expect(register, None, register.by_client_id.keys() <= client_ids, "clients' ids lead to listed operations")
-    listed = register.operations.keys() | {worker.arrival for worker in register.workers.values()}
-    _expect(register, None, set(register.stories.arrivals()) <= listed, "stories are of what is listed")
+    _expect(None, register.by_client_id.keys() <= client_ids, "clients' ids lead to listed operations")
 
 
 def _check_counts(register: Register) -> None:
     stages = Counter(row.stage for row in register.operations.values())
-    _expect(register, None, register.stages == {stage: stages[stage] for stage in Stage}, "stages are counted")
+    _expect(None, register.stages == {stage: stages[stage] for stage in Stage}, "stages are counted")
     workers = register.workers.values()
     counted = (
         sum(worker.can_accept_work for worker in workers),
         sum(worker.is_paused for worker in workers),
         sum(worker.is_draining for worker in workers),
     )
-    _expect(register, None, (register.accepting, register.paused, register.draining) == counted, "workers are counted")
-    _expect(register, None, stages[Stage.COMPLETED] <= len(register.retention), "what is completed will be dropped")
-    _expect(register, None, stages[Stage.COMPLETED] <= register.settings.completed_max, "completed ones are no more than wanted")
+    _expect(None, (register.accepting, register.paused, register.draining) == counted, "workers are counted")
+    _expect(None, stages[Stage.COMPLETED] <= len(register.retention), "what is completed will be dropped")
+    _expect(None, stages[Stage.COMPLETED] <= register.settings.completed_max, "completed ones are no more than wanted")
 
 
 def _check_pool(register: Register, pool: Pool) -> None:
-    _expect(register, None, bool(pool.rows), f"the pool of {pool.key} is not empty")
+    _expect(None, bool(pool.rows), f"the pool of {pool.key} is not empty")
     for row in pool.rows.values():
-        _expect(register, row, register.operations.get(row.arrival) is row and row.pool is pool, "a pool's rows are listed")
+        _expect(row, register.operations.get(row.arrival) is row and row.pool is pool, "a pool's rows are listed")
     for indexed in (pool.by_queued_at, pool.awaiting):
         for row in indexed.values():
-            _expect(register, row, row.arrival in pool.rows, "found by queued_timestamp in its pool")
-    _expect(register, None, all(row.queued_at == at for at, row in pool.by_queued_at.items()), "queued_timestamps are theirs")
+            _expect(row, row.arrival in pool.rows, "found by queued_timestamp in its pool")
+    _expect(None, all(row.queued_at == at for at, row in pool.by_queued_at.items()), "queued_timestamps are theirs")
     unsure = {arrival for arrival, row in pool.rows.items() if not row.is_cacheable_known}
-    _expect(register, None, pool.unsure.keys() == unsure, "guesses are known as such")
+    _expect(None, pool.unsure.keys() == unsure, "guesses are known as such")
     standing = {arrival: row for rows in pool.standings.values() for arrival, row in rows.items()}
-    _expect(register, None, len(standing) == pool.standing, "standings are counted")
+    _expect(None, len(standing) == pool.standing, "standings are counted")
     if pool.key.cacheable:
-        _expect(register, None, not standing, "only uncacheable operations are paired")
+        _expect(None, not standing, "only uncacheable operations are paired")
         return
     sides = {"clients": 0, "workers": 0}
     for row in pool.rows.values():
-        _expect(register, row, len(row.clients) <= 1, "an uncacheable operation has one client")
+        _expect(row, len(row.clients) <= 1, "an uncacheable operation has one client")
         says = None if row.is_closed else (side(row.clients[0] if row.clients else None), row.work)
-        _expect(register, row, row.standing == says, "it stands where its halves say")
+        _expect(row, row.standing == says, "it stands where its halves say")
         if says is not None and says not in AGREEMENT:
             sides["clients" if row.clients else "workers"] += 1
-    _expect(register, None, min(sides.values()) == 0, "no two halves are alone that can be one")
+    _expect(None, min(sides.values()) == 0, "no two halves are alone that can be one")

@@ -13,9 +13,7 @@ from typing import Final
 
 from gateway.model.events import Outcome, RequestMetadata, Stage
 from gateway.model.identity import ActionKey, Digest, Properties, StreamId
-
-#: `(at, text)`: one line of an entity's bounded log; `at` in Unix nanoseconds.
-StoryLine = tuple[int, str]
+from gateway.model.story import Story, StoryLine
 
 #: Every `kind` of Anomaly.
 ANOMALY_KINDS = (
@@ -72,6 +70,8 @@ class Worker:
     released: set[str] = field(default_factory=set)
     #: False after a gap in which assignments may have been missed: counts and running operations are a lower bound.
     is_complete: bool = True
+    #: For `gateway.model.story.lines`.
+    story: Story = field(default=(), repr=False)
 
     @property
     def can_accept_work(self) -> bool:
@@ -146,6 +146,8 @@ class Operation:
     action_platform: Properties | None = None
     #: The worker was told to kill it.
     kill_requested: bool = False
+    #: For `gateway.model.story.lines`.
+    story: Story = field(default=(), repr=False)
 
     @property
     def cacheable(self) -> bool | None:

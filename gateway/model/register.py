@@ -19,11 +19,20 @@ from gateway.model.pools import Pools
 from gateway.model.records import Anomaly, Worker
 from gateway.model.retention import NS_PER_S, Retention
 from gateway.model.settings import ModelSettings
-from gateway.model.story import Stories
+from gateway.model.story import lines as story_lines
+from gateway.model.story import longer
 from gateway.model.timers import Due, Timers
 
 #: How long messages of different connections about one moment may lie apart before what is missing is taken as never to come.
 SETTLING_NS = 5 * NS_PER_S
+
+#: What a story says of a stage: (the one before, this one, whether there is a worker).
+_SENTENCES = {
+    (before, stage, has_worker): (f"{before.value} -> " if before else "") + stage.value + (" on %s" if has_worker else "")
+    for before in (None, *Stage)
+    for stage in Stage
+    for has_worker in (False, True)
+}
 
 
 class Register:
@@ -32,7 +41,6 @@ class Register:
     __slots__ = (
         "_arrivals",
         "_changes",
-        "_counted_stages",
         "_counted_workers",
         "_numbers",
         "_touched_rows",
@@ -52,7 +60,6 @@ class Register:
         "retention",
         "settings",
         "stages",
-        "stories",
         "timers",
         "workers",
     )
@@ -75,7 +82,6 @@ class Register:
         self.pools = Pools()
         self.timers = Timers()
         self.retention = Retention(settings.completed_s, settings.completed_max)
-        self.stories = Stories(settings.story_max)
         self.anomalies: deque[Anomaly] = deque(maxlen=settings.anomalies_max)
         self.anomaly_counts: Counter[str] = Counter()
         #: Listed operations by stage; workers that accept, are paused, are draining.
@@ -83,8 +89,6 @@ class Register:
         self.accepting = self.paused = self.draining = 0
         #: Worker id -> what it adds to these three.
         self._counted_workers: dict[str, tuple[bool, bool, bool]] = {}
-        #: Arrival -> the stage in which it is counted.
-        self._counted_stages: dict[int, Stage] = {}
         self._touched_rows: dict[int, Row] = {}
         #: Worker id -> it just connected.
         self._touched_workers: dict[str, bool] = {}
@@ -96,7 +100,6 @@ class Register:
         """Go on under these settings."""
         self.settings = settings
         self.retention.configure(settings.completed_s, settings.completed_max)
-        self.stories.configure(settings.story_max)
         self.anomalies = deque(self.anomalies, settings.anomalies_max)
 
     # --- telling ------------------------------------------------------------------------------------------------------
@@ -116,15 +119,15 @@ class Register:
         subject = self.by_operation_id.get(entity) or self.workers.get(entity)
         if subject is None and entity in self.by_name:
             subject = self.by_name[entity].row
-        story = self.stories.of(subject.arrival) if subject is not None else ()
+        story = story_lines(subject.story) if subject is not None else ()
         found = Anomaly(self.now, kind, entity, text, story)
         self.anomalies.append(found)
         self.anomaly_counts[kind] += 1
         self.emit(AnomalyFound, found)
 
-    def tell(self, subject: Row | Worker, text: str) -> None:
-        """Adds a line to the story of an entity."""
-        self.stories.tell(subject.arrival, self.now, text)
+    def tell(self, subject: Row | Worker, sentence: str, word: str | None = None) -> None:
+        """Adds a line to the story of an entity; `%s` in the sentence stands for the word."""
+        subject.story = longer(subject.story, self.settings.story_max, self.now, sentence, word)
 
     # --- workers ------------------------------------------------------------------------------------------------------
 
@@ -143,7 +146,6 @@ class Register:
         del self.workers[worker.id]
         self._count_worker(worker.id, (False, False, False))
         del self._counted_workers[worker.id]
-        self.stories.forget(worker.arrival)
         self._touched_workers.pop(worker.id, None)
         self.emit(WorkerRemoved, worker.arrival, worker.id, reason)
 
@@ -188,10 +190,9 @@ class Register:
         for half in tuple(row.clients):
             row.detach(half)
             self.forget_half(half)
-        counted = self._counted_stages.pop(row.arrival, None)
-        if counted is not None:
-            self.stages[counted] -= 1
-        self.stories.forget(row.arrival)
+        if row.counted is not None:
+            self.stages[row.counted] -= 1
+            row.counted = None
         self._touched_rows.pop(row.arrival, None)
         if row.is_announced:
             self.emit(OperationRemoved, row.arrival, shown, reason)
@@ -240,14 +241,13 @@ class Register:
             self.drop(row, "abandoned")
             return
         arrival, stage = row.arrival, row.stage
-        before = self._counted_stages.get(arrival)
+        before = row.counted
         if before is not stage:
             if before is not None:
                 self.stages[before] -= 1
             self.stages[stage] += 1
-            self._counted_stages[arrival] = stage
-            where = f" on {row.worker_id}" if row.worker_id is not None else ""
-            self.tell(row, f"{before.value} -> {stage.value}{where}" if before is not None else f"{stage.value}{where}")
+            row.counted = stage
+            self.tell(row, _SENTENCES[before, stage, row.worker_id is not None], row.worker_id)
             if stage is Stage.COMPLETED:
                 self.retention.completed(self.now, arrival)
                 self.settle_later(row)

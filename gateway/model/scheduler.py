@@ -20,7 +20,7 @@ from gateway.model.gaps import Gaps
 from gateway.model.halves import Row
 from gateway.model.identity import Properties
 from gateway.model.lifecycle import Work
-from gateway.model.records import Anomaly, Counts, Operation, StoryLine, Worker
+from gateway.model.records import Anomaly, Counts, Operation, Worker
 from gateway.model.register import Register
 from gateway.model.restarts import MOMENT_NS, RestartWatch, Verdict
 from gateway.model.settings import ModelSettings
@@ -190,10 +190,6 @@ class SchedulerModel:
     def remaining_properties(self, worker: Worker) -> Properties | None:
         """Declared ones less what running actions hold of `minimum` ones; None: not known."""
         return self._workforce.remaining_properties(worker)
-
-    def story(self, arrival: int) -> tuple[StoryLine, ...]:
-        """What happened to a listed worker or operation, oldest first; empty for others."""
-        return self._register.stories.of(arrival)
 
     def counts(self) -> Counts:
         """As of the last event."""

@@ -1,46 +1,30 @@
-"""Bounded logs: what happened to an entity, oldest first, for people, anomalies and failed invariants."""
+"""Bounded logs: what happened to an entity, oldest first, for people, anomalies and failed invariants.
+
+A line is told as a moment, a sentence and the word that stands in it for `%s`, and made into text when somebody asks: of many
+thousand entities hardly any is ever looked at. The log is one flat tuple, which takes a fifth of the memory of its texts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import Any
 
-from gateway.model.records import StoryLine
+#: `(at, text)`: one line of an entity's bounded log; `at` in Unix nanoseconds.
+StoryLine = tuple[int, str]
+
+#: A line after the other, each as `at`, sentence, word; the word is None where the sentence has no `%s`.
+Story = tuple[Any, ...]
+
+#: Of a line.
+ITEMS = 3
 
 
-class Stories:
-    """One log for each listed entity, by arrival number."""
+def longer(story: Story, limit: int, at: int, sentence: str, word: str | None = None) -> Story:
+    """With one line more; over `limit` lines the oldest go."""
+    told = (*story, at, sentence, word)
+    return told if len(told) <= limit * ITEMS else told[-limit * ITEMS :]
 
-    __slots__ = ("_limit", "_lines")
 
-    def __init__(self, limit: int) -> None:
-        #: Lines kept for one entity; over it the oldest goes.
-        self._limit = limit
-        #: Lists, as most are short: a deque with nothing in it has 600 bytes.
-        self._lines: dict[int, list[StoryLine]] = {}
-
-    def configure(self, limit: int) -> None:
-        """Lines kept for one entity from now on."""
-        self._limit = limit
-        for lines in self._lines.values():
-            del lines[: max(len(lines) - limit, 0)]
-
-    def tell(self, arrival: int, at: int, text: str) -> None:
-        """Adds a line; `at` in Unix nanoseconds."""
-        lines = self._lines.get(arrival)
-        if lines is None:
-            lines = self._lines[arrival] = []
-        lines.append((at, text))
-        if len(lines) > self._limit:
-            del lines[0]
-
-    def of(self, arrival: int) -> tuple[StoryLine, ...]:
-        """The log; empty for an entity that is not listed."""
-        return tuple(self._lines.get(arrival, ()))
-
-    def forget(self, arrival: int) -> None:
-        """The entity is no longer listed."""
-        self._lines.pop(arrival, None)
-
-    def arrivals(self) -> Iterable[int]:
-        """Of the entities that have a log."""
-        return self._lines.keys()
+def lines(story: Story) -> tuple[StoryLine, ...]:
+    """As people read it."""
+    thirds = (story[start::ITEMS] for start in range(ITEMS))
+    return tuple([(at, sentence if word is None else sentence % word) for at, sentence, word in zip(*thirds, strict=True)])

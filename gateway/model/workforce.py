@@ -6,7 +6,9 @@ it. Its own stream alone decides what it runs. An operation names it as long as 
 
 from __future__ import annotations
 
-from gateway.model.changes import AttemptBegan, AttemptFailed, RegistrationRefused
+from functools import lru_cache
+
+from gateway.model.changes import WORKER_REMOVALS, AttemptBegan, AttemptFailed, RegistrationRefused
 from gateway.model.correlation import Correlation
 from gateway.model.events import (
     DisconnectSent,
@@ -31,6 +33,9 @@ from gateway.model.register import SETTLING_NS, Register
 _RESOURCE_EXHAUSTED = 8
 #: Of the largest unsigned 64-bit number.
 _DIGITS = 20
+
+#: What a story says of an operation whose worker was removed.
+_LOST = {reason: f"lost by %s: {reason}" for reason in WORKER_REMOVALS}
 
 
 class Workforce:
@@ -87,7 +92,7 @@ class Workforce:
         )
         self.by_stream[event.stream] = worker.id
         register.add_worker(worker)
-        register.tell(worker, f"connected from {event.peer}")
+        register.tell(worker, "connected from %s", event.peer)
 
     def turned_away(self, event: WorkerRefused) -> None:
         """A registration was answered with an error; it is no worker."""
@@ -139,7 +144,7 @@ class Workforce:
         for operation_id in worker.running:
             row = self._register.by_operation_id.get(operation_id)
             if row is not None and worker.id in row.holders:
-                self._register.tell(row, f"lost by {worker.id}: {reason}")
+                self._register.tell(row, _LOST[reason], worker.id)
                 self._fail(row, worker.id, None, counts=True)
         self._register.drop_worker(worker, reason)
         if worker.stream in self.by_stream:
@@ -174,7 +179,7 @@ class Workforce:
             register.anomaly("assigned_twice", event.operation_id, f"{worker.id} had it already")
             self._forget(worker, event.operation_id)
         worker.running[event.operation_id] = event.platform
-        register.tell(worker, f"got {event.operation_id}")
+        register.tell(worker, "got %s", event.operation_id)
         register.touch_worker(worker)
         if row is None:
             row = self._correlation.row_for_run(event.operation_id, event.key, event.queued_at)
@@ -198,7 +203,7 @@ class Workforce:
         row = self._register.by_operation_id.get(event.operation_id)
         if row is not None:
             row.kill_requested = True
-            self._register.tell(row, f"kill sent to {event.worker_id}")
+            self._register.tell(row, "kill sent to %s", event.worker_id)
             self._register.touch(row)
 
     def reported(self, event: ResultReported) -> None:
@@ -218,11 +223,12 @@ class Workforce:
         worker.is_paused = False
         is_pressed = outcome.internal_error and outcome.status_code == _RESOURCE_EXHAUSTED
         worker.is_paused = bool(worker.running) and (is_pressed or not worker.can_accept_work)
-        register.tell(worker, f"reported {operation_id}: {_told(outcome)}")
+        of_worker, of_row = _reports(outcome.internal_error, outcome.status_code, outcome.exit_code)
+        register.tell(worker, of_worker, operation_id)
         row = register.by_operation_id.get(operation_id)
         if row is None or worker.id not in row.holders:
             return
-        register.tell(row, f"{worker.id} reported {_told(outcome)}")
+        register.tell(row, of_row, worker.id)
         if outcome.internal_error:
             self._fail(row, worker.id, outcome, counts=not is_pressed)
         elif next(reversed(row.holders)) != worker.id:
@@ -305,7 +311,8 @@ def _number(value: str) -> int | None:
     return int(value) if value.isascii() and value.isdecimal() and len(value) <= _DIGITS else None
 
 
-def _told(outcome: Outcome) -> str:
-    if outcome.internal_error:
-        return f"internal error {outcome.status_code}"
-    return f"status {outcome.status_code}, exit code {outcome.exit_code}"
+@lru_cache(256)
+def _reports(internal_error: bool, status_code: int, exit_code: int | None) -> tuple[str, str]:
+    """What the stories of worker and operation say of a result, one text for all that say the same."""
+    told = f"internal error {status_code}" if internal_error else f"status {status_code}, exit code {exit_code}"
+    return f"reported %s: {told}", f"%s reported {told}"

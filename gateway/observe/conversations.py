@@ -33,6 +33,7 @@ from gateway.observe.calls import Call, Origin
 from gateway.observe.schedulers import Schedulers
 from gateway.observe.taps import ListenerState, TapRun
 from gateway.pb import tap_pb2
+from gateway.words import shared
 
 #: `services.admin.path` of NativeLink's configuration comes before it (nativelink-facts 1 and 7).
 _SET_DRAIN: Final = re.compile(r"^POST \S*/scheduler/([^/\s]+)/set_drain_worker/([^/\s]+)/([01])$")
@@ -260,7 +261,9 @@ class Conversations:
             metadata = decoding.request_metadata(opened.request_metadata)
         except DecodeError:
             metadata = RequestMetadata()
-        origin = Origin(StreamId(self.run.id, connection.id.connection, stream), connection.peer, opened.user_agent, metadata)
+        origin = Origin(
+            StreamId(self.run.id, connection.id.connection, stream), connection.peer, shared(opened.user_agent), metadata
+        )
         match method:
             case execution.EXECUTE | execution.WAIT_EXECUTION:
                 waits = method == execution.WAIT_EXECUTION

@@ -95,19 +95,13 @@ def request_metadata(payload: bytes) -> RequestMetadata | None:
 
 def outcome(response: reapi.ExecuteResponse, usage: worker_api_pb2.ActionResourceUsage | None = None) -> Outcome:
     """How an execution ended, with what a worker says it used."""
-    exit_code = queued_at = started_at = completed_at = None
-    worker_id = ""
+    exit_code = queued_at = None
     if response.HasField("result"):
         result = response.result
         exit_code = result.exit_code
         if result.HasField("execution_metadata"):
             metadata = result.execution_metadata
-            worker_id = shared(metadata.worker)
             queued_at = unix_ns(metadata.queued_timestamp) if metadata.HasField("queued_timestamp") else None
-            if metadata.HasField("execution_start_timestamp"):
-                started_at = unix_ns(metadata.execution_start_timestamp)
-            if metadata.HasField("execution_completed_timestamp"):
-                completed_at = unix_ns(metadata.execution_completed_timestamp)
     status = response.status
     return Outcome(
         status_code=status.code,
@@ -115,9 +109,6 @@ def outcome(response: reapi.ExecuteResponse, usage: worker_api_pb2.ActionResourc
         exit_code=exit_code,
         cached=response.cached_result,
         queued_at=queued_at,
-        worker_id=worker_id,
-        execution_started_at=started_at,
-        execution_completed_at=completed_at,
         peak_memory_kb=_sampled(usage, usage.peak_memory_kb) if usage else None,
         cpu_time_ms=_sampled(usage, usage.cpu_time_ms) if usage else None,
     )

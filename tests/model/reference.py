@@ -145,7 +145,7 @@ class Reference:
         if found is None:
             return
         worker, operation = found
-        outcome = Outcome(exit_code=self.random.choice([0, 0, 3]), queued_at=operation.queued_at, worker_id=worker.id)
+        outcome = Outcome(exit_code=self.random.choice([0, 0, 3]), queued_at=operation.queued_at)
         self._see(worker.connection, events.ExecutionCompleted(self.now, worker.id, operation.id))
         self._see(worker.connection, events.ResultReported(self.now, worker.id, operation.id, outcome))
         self._take(worker, operation, pressed=False)

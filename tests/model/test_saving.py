@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from gateway.model.changes import OperationRemoved
 from gateway.model.settings import ModelSettings
+from gateway.model.story import lines
 from tests.model.builders import Scene, key
 from tests.model.saving import saved
 
@@ -49,7 +50,7 @@ def test_shorter_retention_holds_at_once() -> None:
     assert not scene.model.operations
 
 
-def test_bounds_of_logs_hold_at_once() -> None:
+def test_bounds_of_logs_hold_from_the_next_line_on() -> None:
     scene = Scene()
     scene.connect()
     for number in range(5):
@@ -57,10 +58,8 @@ def test_bounds_of_logs_hold_at_once() -> None:
         scene.report("unknown")
     scene.model.configure(ModelSettings(story_max=2, anomalies_max=1))
     assert len(scene.model.anomalies) == 1
-    (arrival,) = [worker.arrival for worker in scene.model.workers.values()]
-    assert [text for _, text in scene.model.story(arrival)] == ["got op3", "got op4"]
     scene.report("op4")
-    assert len(scene.model.story(arrival)) == 2
+    assert [text for _, text in lines(scene.worker().story)] == ["got op4", "reported op4: status 0, exit code 0"]
 
 
 def test_a_new_worker_timeout_decides_whether_disconnects_are_a_stop() -> None:

@@ -6,6 +6,7 @@ from gateway.model import changes, events
 from gateway.model.records import Counts
 from gateway.model.scheduler import SchedulerModel
 from gateway.model.settings import ModelSettings
+from gateway.model.story import lines
 from tests.model.builders import COMPLETED, EXECUTING, QUEUED, SECOND, START, Scene, digest, key, ok, stream
 
 
@@ -50,7 +51,7 @@ def test_a_change_of_an_operation_says_where_it_came_from() -> None:
     assert scene.execute(1, key()) == [changes.OperationChanged(2, START, 2, "c1", None, QUEUED)]
     assigned = scene.assign("op1", key())
     assert changes.OperationChanged(4, START, 2, "op1", QUEUED, EXECUTING) in assigned
-    assert scene.model.story(2) == ((START, "Queued"), (START, "Queued -> Executing on w1"))
+    assert lines(scene.operation("op1").story) == ((START, "Queued"), (START, "Queued -> Executing on w1"))
 
 
 def test_arrivals_are_shared_by_workers_and_operations_and_never_reused() -> None:
@@ -94,7 +95,7 @@ def test_with_the_clients_side_alone_workers_are_not_known() -> None:
     scene.execute(1, key(), EXECUTING, priority=2)
     shown = scene.operation("c1")
     assert (shown.worker_id, shown.queued_at, shown.assigned_at, shown.reserved, shown.priority) == (None, None, None, None, 2)
-    scene.done(1, ok(7, worker_id="w1"))
+    scene.done(1, ok(7))
     assert (scene.stages, shown.worker_id) == (["Completed"], None)
 
 
@@ -178,7 +179,7 @@ def test_stories_are_bounded() -> None:
     scene.connect()
     for number in range(10):
         scene.assign(f"op{number}", key(str(number)))
-    assert len(scene.model.story(1)) == 4
+    assert len(lines(scene.worker().story)) == 4
 
 
 def test_a_pickled_model_goes_on_as_if_nothing_had_happened() -> None:

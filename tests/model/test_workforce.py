@@ -7,6 +7,7 @@ from gateway.model import changes, events, workforce
 from gateway.model.events import Outcome
 from gateway.model.identity import Properties
 from gateway.model.records import ANOMALY_KINDS
+from gateway.model.story import lines
 from tests.model.builders import COMPLETED, EXECUTING, QUEUED, SECOND, START, Scene, error, key, ok, stream
 
 
@@ -22,7 +23,7 @@ def test_a_worker_is_listed_as_it_registered(scene: Scene) -> None:
     worker = scene.worker()
     assert (worker.arrival, worker.connected_at, worker.last_update_at, worker.peer) == (1, START, START, "worker:101")
     assert scene.changes == [changes.WorkerChanged(1, START, 1, "w1", appeared=True)]
-    assert scene.model.story(1) == ((START, "connected from worker:101"),)
+    assert lines(scene.worker().story) == ((START, "connected from worker:101"),)
 
 
 def test_only_keep_alives_refresh_the_last_update(scene: Scene) -> None:
@@ -160,7 +161,7 @@ def test_a_lost_worker_leaves_its_operations_queued(scene: Scene) -> None:
     assert [type(change) for change in told] == [changes.AttemptFailed, changes.WorkerRemoved, changes.OperationChanged]
     shown = scene.operation("op1")
     assert (shown.stage, shown.worker_id, shown.assigned_at, shown.operation_id) == (QUEUED, None, None, "op1")
-    assert (START, "lost by w1: stream ended") in scene.model.story(shown.arrival)
+    assert (START, "lost by w1: stream ended") in lines(shown.story)
     assert scene.model.workers == {}
 
 

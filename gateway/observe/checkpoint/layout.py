@@ -33,7 +33,6 @@ _OURS: Mapping[str, tuple[str, ...]] = {
     "gateway.model.retention": ("Retention",),
     "gateway.model.scheduler": ("SchedulerModel",),
     "gateway.model.settings": ("ModelSettings",),
-    "gateway.model.story": ("Stories",),
     "gateway.model.timers": ("Due", "Timers"),
     "gateway.model.workforce": ("Workforce",),
     "gateway.observe.cacheability": ("Cacheability",),

@@ -12,6 +12,7 @@ from gateway.model import events, identity, records
 from gateway.model.events import Stage
 from gateway.model.records import Join
 from gateway.model.scheduler import SchedulerModel
+from gateway.model.story import StoryLine, lines
 from gateway.observe.timestamps import duration, optional_timestamp, timestamp
 from gateway.pb import introspection_pb2 as pb
 
@@ -68,7 +69,7 @@ def worker_full(model: SchedulerModel, entity: records.Worker) -> pb.Worker:
             peer=entity.peer,
             user_agent=entity.user_agent,
             id_prefix=entity.id_prefix,
-            story=story(model.story(entity.arrival)),
+            story=story(lines(entity.story)),
             anomalies=_anomalies_of(model, entity.id),
         )
     )
@@ -148,7 +149,7 @@ def operation_full(model: SchedulerModel, entity: records.Operation) -> pb.Opera
             clients=[_client(each) for each in entity.clients],
             join=_JOINS[entity.join],
             attempts=entity.attempts,
-            story=story(model.story(entity.arrival)),
+            story=story(lines(entity.story)),
             assigned_properties=_properties(entity.reserved),
             anomalies=_anomalies_of(model, entity.operation_id, *model.other_ids(entity)),
         )
@@ -192,9 +193,9 @@ def _anomalies_of(model: SchedulerModel, *ids: str) -> list[pb.Anomaly]:
     return [pb.Anomaly(at=timestamp(each.at), kind=each.kind, entity=each.entity, text=each.text) for each in about]
 
 
-def story(lines: Iterable[records.StoryLine]) -> list[pb.StoryLine]:
+def story(told: Iterable[StoryLine]) -> list[pb.StoryLine]:
     """The bounded log of an entity."""
-    return [pb.StoryLine(at=timestamp(at), text=text) for at, text in lines]
+    return [pb.StoryLine(at=timestamp(at), text=text) for at, text in told]
 
 
 def _client(entity: records.Client) -> pb.Client:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from gateway.config.types import Config
 from gateway.model.events import ActionRead
 from gateway.model.identity import Digest
+from gateway.model.story import lines
 from gateway.observe.checkpoint import codec
 from gateway.observe.checkpoint.state import State
 from gateway.observe.introspection import shape
@@ -81,8 +82,8 @@ class Following:
         found: list[bytes | str] = [self.published.scheduler.message]
         found += [shape.worker_full(model, each).SerializeToString() for each in model.workers.values()]
         found += [shape.operation_full(model, each).SerializeToString() for each in model.operations.values()]
-        arrivals = [*(worker.arrival for worker in model.workers.values()), *model.operations]
-        found += [f"{arrival}: {model.story(arrival)}" for arrival in arrivals]
+        found += [f"{each.arrival}: {lines(each.story)}" for each in model.workers.values()]
+        found += [f"{each.arrival}: {lines(each.story)}" for each in model.operations.values()]
         found += [repr(anomaly) for anomaly in model.anomalies]
         position = self.observer.position(SOURCE)
         found.append(f"{model.now} {model.observed_since} {model.counts()} {model.anomaly_counts} {position}")

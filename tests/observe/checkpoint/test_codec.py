@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import zstandard
 
+from gateway.model.story import lines
 from gateway.observe.checkpoint import codec, layout
 from gateway.observe.checkpoint.codec import DamagedError
 from gateway.observe.checkpoint.state import State
@@ -99,11 +100,11 @@ def test_a_model_that_contradicts_itself_is_damage() -> None:
 def test_lines_of_a_story_stay_as_many_as_they_were() -> None:
     state = empty()
     Following(state).receive(eventful()[:60])
-    stories = through(state).model._register.stories
-    arrival = next(iter(stories.arrivals()))
-    for at in range(100):
-        stories.tell(arrival, at, "again")
-    assert len(stories.of(arrival)) == 64
+    register = through(state).model._register
+    worker = next(iter(register.workers.values()))
+    for _ in range(100):
+        register.tell(worker, "again")
+    assert len(lines(worker.story)) == 64
 
 
 def test_a_full_disk_is_the_systems_error() -> None:

@@ -39,4 +39,6 @@ class Renaming:
                 self.check(*pair, f"{where}[{number}]")
         else:
             for field in dataclasses.fields(next((kind for kind in _SHOWN if isinstance(old, kind)), type(old))):
+                if not field.repr:
+                    continue
                 self.check(getattr(old, field.name), getattr(new, field.name), f"{where}.{field.name}")

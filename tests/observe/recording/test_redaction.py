@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.config.types import Config, PropertyType, Scheduler
 from gateway.model.scheduler import SchedulerModel
+from gateway.model.story import lines
 from gateway.observe.recording.payloads import METHODS
 from gateway.observe.recording.redaction import DECISIONS, Redaction
 from gateway.pb import longrunning_pb2, tap_pb2, worker_api_pb2
@@ -77,8 +78,8 @@ def _settings(minimum: Iterable[str]) -> Config:
 
 
 def _rest(model: SchedulerModel) -> tuple[object, ...]:
-    arrivals = [*(worker.arrival for worker in model.workers.values()), *model.operations]
-    stories = [[at for at, _ in model.story(arrival)] for arrival in arrivals]
+    told = [*(each.story for each in model.workers.values()), *(each.story for each in model.operations.values())]
+    stories = [[at for at, _ in lines(story)] for story in told]
     return model.counts(), model.up_since, dict(model.anomaly_counts), model.workers_refused, model.is_partial, stories
 
 
