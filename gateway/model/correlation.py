@@ -11,7 +11,7 @@ of a moment have all come, there are the same operations in the same stages and 
 
 from __future__ import annotations
 
-from gateway.model import generations, pairing
+from gateway.model import few, generations, pairing
 from gateway.model.events import Outcome
 from gateway.model.halves import ClientHalf, Row
 from gateway.model.identity import ActionKey
@@ -92,8 +92,9 @@ class Correlation:
         register = self._register
         queued_at = queued_at or None
         pool = register.pools.open(key)
-        row = pool.awaiting.pop(queued_at, None) if queued_at is not None else None
+        row = pool.awaits(queued_at)
         if row is not None:
+            pool.wait_no_more(queued_at, row)
             for half in row.clients:
                 half.is_proven = half.outcome is not None and half.outcome.queued_at == queued_at
         else:
@@ -101,7 +102,7 @@ class Correlation:
             row = row or self._unsure(key)
         if row is None:
             row = generations.row_for_run(register, pool, queued_at) if key.cacheable else register.new_row(key)
-        pool.unsure.pop(row.arrival, None)
+        pool.unsure = few.without(pool.unsure, row, few.ARRIVAL)
         row.is_cacheable_known = True
         if row.is_announced:
             row.previous_operation_id = row.operation_id
@@ -110,7 +111,7 @@ class Correlation:
         row.work_seen_at = register.now
         register.by_operation_id[operation_id] = row
         if queued_at is not None:
-            pool.by_queued_at.setdefault(queued_at, row)
+            pool.by_queued_at = few.added(pool.by_queued_at, row, few.QUEUED_AT)
         return row
 
     def worked(self, row: Row) -> None:
@@ -124,13 +125,13 @@ class Correlation:
         """A row that was taken for one of the opposite key only by a guess."""
         pools = self._register.pools
         sibling = pools.get(opposite(key))
-        row = next((row for row in sibling.unsure.values() if not row.is_over), None) if sibling is not None else None
+        row = next((row for row in few.rows(sibling.unsure) if not row.is_over), None) if sibling is not None else None
         if row is not None:
             pools.leave(row)
             pools.enter(row, key)
             if key.cacheable:
                 generations.adopt(self._register, pools.open(key), row)
-            clients = tuple(row.clients)
+            clients = row.clients
             for half in clients:
                 half.key = key
             for half in () if key.cacheable else clients[1:]:
@@ -151,7 +152,7 @@ class Correlation:
         pool = _uncacheable(row)
         if row.live and pool is not None:
             pairing.put_right(self._register, pool, row)
-        waiting = tuple(row.live.values())
+        waiting = row.live
         for half in waiting:
             row.detach(half)
         for half in waiting:
@@ -206,7 +207,7 @@ class Correlation:
             if row is None or row.scheduler_operation_id is not None or any(o.done for o in row.clients if o is not half):
                 row = self._alone(half)
             if row.pool is not None:
-                row.pool.awaiting.setdefault(queued_at, row)
+                row.pool.wait_for(queued_at, row)
             self._close(row)
 
     def _proven(self, half: ClientHalf, queued_at: int) -> Row | None:
@@ -218,7 +219,9 @@ class Correlation:
             return None
         for each in (key,) if half.is_cacheable_known else (key, opposite(key)):
             pool = self._register.pools.get(each)
-            found = (pool.by_queued_at.get(queued_at) or pool.awaiting.get(queued_at)) if pool is not None else None
+            if pool is None:
+                continue
+            found = few.found(pool.by_queued_at, queued_at, few.QUEUED_AT) or pool.awaits(queued_at)
             if found is not None and (each.cacheable or not _is_taken(found)):
                 return found
         return None
@@ -231,7 +234,7 @@ class Correlation:
             return
         if before is not None:
             before.detach(half)
-        displaced = () if target.key is None or target.key.cacheable else tuple(target.clients)
+        displaced = () if target.key is None or target.key.cacheable else target.clients
         for other in displaced:
             target.detach(other)
         half.key = target.key

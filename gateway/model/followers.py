@@ -13,7 +13,6 @@ from gateway.model.events import ExecuteRequested, FollowerLeft, OperationUpdate
 from gateway.model.halves import ClientHalf, Row
 from gateway.model.identity import ActionKey, StreamId
 from gateway.model.lifecycle import Work
-from gateway.model.records import NOBODY
 from gateway.model.register import Register
 from gateway.model.retention import NS_PER_S
 from gateway.model.workforce import Workforce
@@ -88,13 +87,13 @@ class Followers:
         is_first = half is None
         if half is not None and half.name != event.name:
             self._register.anomaly("renamed", event.name, f"stream {event.stream} was about {half.name}")
-            self._unfollow(event.stream, stream, half)
+            self._unfollow(stream, half)
             half = None
         if half is None or half.row is None:
             half = self._register.by_name.get(event.name) or self._new_half(stream, event, client_id)
             stream.half = half
             stream.subscribed_at = self._register.now
-            half.followers |= {event.stream}
+            half.followers += 1
         self._tell(half, stream, event)
         return is_first
 
@@ -114,9 +113,9 @@ class Followers:
                 half.done = True
                 half.stage = Stage.COMPLETED
                 if half.row is not None:
-                    half.row.live.pop(half.order, None)
+                    half.row.hears_no_more(half)
                     self._correlation.done(half)
-            self._unfollow(stream_id, stream, half)
+            self._unfollow(stream, half)
         elif status_code == _NOT_FOUND and stream.waits_for in self._register.by_name:
             known = self._register.by_name[stream.waits_for]
             if not known.done and not known.followers:
@@ -204,20 +203,20 @@ class Followers:
         if row is not None:
             if row.is_doubtful and stage is Stage.QUEUED:
                 self._workforce.release_doubtful(row, counts=False)
-            row.live.pop(half.order, None)
-            if not half.done:
-                row.live[half.order] = half
-                row.is_abandoned = False
+            if half.done:
+                row.hears_no_more(half)
+            else:
+                row.hears(half)
         if half.done:
             half.stage = Stage.COMPLETED
             self._correlation.done(half)
         else:
             self._correlation.told(half)
 
-    def _unfollow(self, stream_id: StreamId, stream: _Stream, half: ClientHalf) -> None:
+    def _unfollow(self, stream: _Stream, half: ClientHalf) -> None:
         """The stream follows it no longer."""
         now = self._register.now
-        half.followers = half.followers - {stream_id} or NOBODY
+        half.followers -= 1
         if half.teller == stream.rank:
             half.teller = (False, 0)
         steps = (now - stream.subscribed_at) // _KEEP_ALIVE_NS
@@ -229,5 +228,5 @@ class Followers:
         if half.followers:
             self._register.touch(row)
         elif not half.done:
-            row.live.pop(half.order, None)
+            row.hears_no_more(half)
             self._correlation.told(half)

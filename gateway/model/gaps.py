@@ -162,6 +162,6 @@ class Gaps:
         register.touch_worker(worker)
         for operation_id in worker.running:
             row = register.by_operation_id.get(operation_id)
-            if row is not None and worker.id in row.holders:
+            if row is not None and row.is_held_by(worker.id):
                 row.is_doubtful = True
                 register.touch(row)

@@ -7,7 +7,6 @@ is proven where they belong; `derive` then makes everything that a reader sees o
 
 from __future__ import annotations
 
-from bisect import insort
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -28,6 +27,9 @@ _SEEN = {
     Stage.EXECUTING: Seen.EXECUTING,
     Stage.COMPLETED: Seen.COMPLETED,
 }
+
+#: Id of a worker, and when it got the operation.
+Holder = tuple[str, int]
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -66,16 +68,16 @@ class ClientHalf(Client):
     @property
     def is_live(self) -> bool:
         """Somebody follows it and will be told how it ends."""
-        return bool(self.followers) and not self.done
+        return self.followers > 0 and not self.done
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Row(Operation):
     """One listed operation: any client halves, at most one workers' half, at least one half in all."""
 
-    clients: list[ClientHalf] = field(default_factory=list)
-    #: Of `clients`, those that are live, the one that was told something last at the end: client's order -> half.
-    live: dict[int, ClientHalf] = field(default_factory=dict, repr=False)
+    clients: tuple[ClientHalf, ...] = ()
+    #: Of `clients`, those that are live, the one that was told something last at the end.
+    live: tuple[ClientHalf, ...] = field(default=(), repr=False)
     work: Work = Work.NONE
     #: When the workers' half was first seen; None: it was not.
     work_seen_at: int | None = None
@@ -83,11 +85,11 @@ class Row(Operation):
     work_changed: int = 0
     #: When `work` became what it is.
     work_changed_at: int = 0
-    #: Connected workers that have it, in the order in which that was seen: worker id -> assigned_at. More than one while the end of
-    #: an earlier one is not seen yet.
-    holders: dict[str, int] = field(default_factory=dict)
-    #: The worker that had it last, and since when.
-    last_holder: tuple[str, int] | None = None
+    #: Connected workers that have it, in the order in which that was seen. More than one while the end of an earlier one is not
+    #: seen yet.
+    holders: tuple[Holder, ...] = ()
+    #: The worker that had it last.
+    last_holder: Holder | None = None
     work_outcome: Outcome | None = None
     #: A result from a worker that got it just before another did, as far as was seen: the last word, should the other only go away.
     disputed: Outcome | None = None
@@ -128,33 +130,46 @@ class Row(Operation):
     @property
     def holder(self) -> str | None:
         """The worker that got it last, if that has it still."""
-        return self.last_holder[0] if self.last_holder is not None and self.last_holder[0] in self.holders else None
+        return self.last_holder[0] if self.last_holder is not None and self.is_held_by(self.last_holder[0]) else None
+
+    def is_held_by(self, worker_id: str) -> bool:
+        """Whether the worker has it."""
+        for holder in self.holders:  # noqa: SIM110 - there is one, and any() would cost as much as the rest
+            if holder[0] == worker_id:
+                return True
+        return False
 
     def attach(self, half: ClientHalf) -> None:
         """Takes in a client half that has no row."""
         half.row = self
         self.kept_alive_at = max(self.kept_alive_at, half.kept_alive_at)
-        if self.clients and self.clients[-1].order > half.order:
-            insort(self.clients, half, key=_ORDER)
-        else:
-            self.clients.append(half)
+        before = self.clients
+        self.clients = (*before, half)
+        if before and before[-1].order > half.order:
+            self.clients = tuple(sorted(self.clients, key=_ORDER))
         if half.is_live:
-            self.live[half.order] = half
-            self.is_abandoned = False
+            self.hears(half)
 
     def detach(self, half: ClientHalf) -> None:
         """Lets go of one of its client halves."""
         half.row = None
         half.is_proven = False
-        self.clients.remove(half)
-        self.live.pop(half.order, None)
+        self.clients = tuple([each for each in self.clients if each is not half])
+        self.hears_no_more(half)
 
-    def be_small(self) -> None:
-        """It may be kept for long: a dict that was used has 160 bytes more than one that was not."""
-        if not self.live:
-            self.live = {}
-        if not self.holders:
-            self.holders = {}
+    def hears(self, half: ClientHalf) -> None:
+        """One of its client halves is live, and is the one that was told something last."""
+        self.is_abandoned = False
+        if len(self.clients) == 1:
+            # Most have one: one tuple for both.
+            self.live = self.clients
+        elif not self.live or self.live[-1] is not half:
+            self.live = (*[each for each in self.live if each is not half], half)
+
+    def hears_no_more(self, half: ClientHalf) -> None:
+        """One of its client halves is not live, whether it was or not."""
+        if self.live:
+            self.live = tuple([each for each in self.live if each is not half])
 
     def seen(self) -> Seen:
         """What its clients were told, for the lifecycle's table."""
@@ -162,7 +177,7 @@ class Row(Operation):
         if len(clients) > len(live) and (clients[0].done or any(half.done for half in clients)):
             return Seen.COMPLETED
         if live:
-            half = next(reversed(live.values()))
+            half = live[-1]
             if half.told > self.work_changed:
                 if half.was_requeued:
                     return Seen.REQUEUED
@@ -173,9 +188,10 @@ class Row(Operation):
 
     def assign(self, worker_id: str, at: int, event: int, reserved: Properties) -> None:
         """A worker got it."""
-        self.holders.pop(worker_id, None)
-        self.holders[worker_id] = at
-        self.last_holder = (worker_id, at)
+        holder = (worker_id, at)
+        self.let_go(worker_id)
+        self.holders = (*self.holders, holder)
+        self.last_holder = holder
         self.attempts += 1
         self.reserved = reserved
         self.kill_requested = False
@@ -183,9 +199,14 @@ class Row(Operation):
         if self.work is not Work.FINISHED:
             self._work(Work.RUNNING, at, event)
 
+    def let_go(self, worker_id: str) -> None:
+        """The worker has it no longer, if it did."""
+        if self.holders:
+            self.holders = tuple([each for each in self.holders if each[0] != worker_id])
+
     def release(self, worker_id: str, at: int, event: int) -> None:
         """A worker that had it has it no longer, and did not finish it."""
-        self.holders.pop(worker_id, None)
+        self.let_go(worker_id)
         if self.work is Work.RUNNING and not self.holders:
             self.is_doubtful = False
             if self.disputed is not None:
@@ -226,7 +247,7 @@ class Row(Operation):
             # A result that proves nothing may turn out to be another's.
             self.finished_at = self.outcome = None
             is_held = stage is Stage.EXECUTING and self.work is Work.RUNNING
-            holder = next(reversed(self.holders.items())) if is_held else None
+            holder = self.holders[-1] if is_held else None
         self.worker_id, self.assigned_at = holder or (None, None)
         self.stage = stage
         if not clients or self.scheduler_operation_id is None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
+from gateway.model import few
 from gateway.model.events import Stage
 from gateway.model.halves import ClientHalf, Row
 from gateway.model.lifecycle import STAGES, Work
 from gateway.model.pairing import AGREEMENT
-from gateway.model.pools import Pool, side
+from gateway.model.pools import Pool, Standing, side
 from gateway.model.records import Operation, Worker
 from gateway.model.register import Register
 from gateway.model.story import ITEMS, lines
@@ -42,8 +43,8 @@ def _check_row(register: Register, row: Row) -> None:
         _expect(row, register.by_name.get(half.name) is half, f"{half.name} is found by name")
         _expect(row, half.key == row.key, f"{half.name} has the key of its row")
     _expect(row, [half.order for half in row.clients] == sorted(half.order for half in row.clients), "clients are in order")
-    live = {half.order: half for half in row.clients if half.is_live}
-    _expect(row, row.live == live, "live clients are those that follow and wait")
+    live = [half.order for half in row.clients if half.is_live]
+    _expect(row, sorted(half.order for half in row.live) == live, "live clients are those that follow and wait")
     has_work = row.scheduler_operation_id is not None
     _expect(row, has_work is (row.work is not Work.NONE), "there is work where there is a workers' half")
     _expect(row, has_work or bool(row.clients), "there is a half")
@@ -51,7 +52,7 @@ def _check_row(register: Register, row: Row) -> None:
         _expect(row, bool(row.holders), "what runs has a worker")
     elif row.work is Work.REQUEUED:
         _expect(row, not row.holders, "what was taken away has no worker")
-    for worker_id in row.holders:
+    for worker_id, _ in row.holders:
         holder = register.workers.get(worker_id)
         _expect(row, holder is not None and row.operation_id in holder.running, f"{worker_id} runs it")
     _expect(row, row.stage is STAGES[row.seen(), row.work], "its stage is that of the table")
@@ -88,25 +89,37 @@ def _check_counts(register: Register) -> None:
 
 
 def _check_pool(register: Register, pool: Pool) -> None:
-    _expect(None, bool(pool.rows), f"the pool of {pool.key} is not empty")
-    for row in pool.rows.values():
+    _expect(None, pool.rows is not None, f"the pool of {pool.key} is not empty")
+    rows = few.rows(pool.rows)
+    arrivals = {row.arrival for row in rows}
+    for row in rows:
         _expect(row, register.operations.get(row.arrival) is row and row.pool is pool, "a pool's rows are listed")
-    for indexed in (pool.by_queued_at, pool.awaiting):
-        for row in indexed.values():
-            _expect(row, row.arrival in pool.rows, "found by queued_timestamp in its pool")
-    _expect(None, all(row.queued_at == at for at, row in pool.by_queued_at.items()), "queued_timestamps are theirs")
-    unsure = {arrival for arrival, row in pool.rows.items() if not row.is_cacheable_known}
-    _expect(None, pool.unsure.keys() == unsure, "guesses are known as such")
-    standing = {arrival: row for rows in pool.standings.values() for arrival, row in rows.items()}
-    _expect(None, len(standing) == pool.standing, "standings are counted")
+    for row in (*few.rows(pool.by_queued_at), *few.rows(pool.awaiting)):
+        _expect(row, row.arrival in arrivals, "found by queued_timestamp in its pool")
+    if isinstance(pool.by_queued_at, dict):
+        _expect(None, all(row.queued_at == at for at, row in pool.by_queued_at.items()), "queued_timestamps are theirs")
+    unsure = {row.arrival for row in rows if not row.is_cacheable_known}
+    _expect(None, {row.arrival for row in few.rows(pool.unsure)} == unsure, "guesses are known as such")
+    standing = [row for row in rows if row.standing is not None]
+    _expect(None, len(standing) == pool.standing == len(_standing(pool)), "standings are counted")
+    for row in standing:
+        _expect(row, _standing(pool).get(row.arrival) == row.standing, "it is found where it stands")
     if pool.key.cacheable:
         _expect(None, not standing, "only uncacheable operations are paired")
         return
     sides = {"clients": 0, "workers": 0}
-    for row in pool.rows.values():
+    for row in rows:
         _expect(row, len(row.clients) <= 1, "an uncacheable operation has one client")
         says = None if row.is_closed else (side(row.clients[0] if row.clients else None), row.work)
         _expect(row, row.standing == says, "it stands where its halves say")
         if says is not None and says not in AGREEMENT:
             sides["clients" if row.clients else "workers"] += 1
     _expect(None, min(sides.values()) == 0, "no two halves are alone that can be one")
+
+
+def _standing(pool: Pool) -> dict[int, Standing | None]:
+    """Arrivals of the rows that the pool keeps by what they say -> under what."""
+    standings = pool.standings
+    if isinstance(standings, dict):
+        return {arrival: standing for standing, rows in standings.items() for arrival in rows}
+    return {} if standings is None else {standings.arrival: standings.standing}

@@ -11,6 +11,8 @@ side has.
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 from gateway.model.halves import ClientHalf, Row
 from gateway.model.lifecycle import Work
 from gateway.model.pools import Pool, Side, Standing, side
@@ -45,10 +47,10 @@ _WAITS_NOT = frozenset({Side.DONE, Side.LEFT_QUEUED, Side.LEFT_EXECUTING})
 def place(register: Register, pool: Pool, half: ClientHalf) -> Row:
     """Gives a client half that is new, or was put out of its row, a row: an unpaired worker's half, or one of its own."""
     says = side(half)
-    works = [work for work in (Work.RUNNING, Work.REQUEUED, Work.FINISHED) if pool.standings.get((Side.NOBODY, work))]
-    if works:
-        work = max(works, key=lambda work: AGREEMENT[says, work])
-        row = next(iter(pool.standings[Side.NOBODY, work].values()))
+    alone = {work: row for (other, work), row in pool.foremost() if other is Side.NOBODY}
+    if alone:
+        works = (work for work in (Work.RUNNING, Work.REQUEUED, Work.FINISHED) if work in alone)
+        row = alone[max(works, key=lambda work: AGREEMENT[says, work])]
     else:
         row = register.new_row(pool.key, is_cacheable_known=half.is_cacheable_known)
     row.attach(half)
@@ -57,11 +59,8 @@ def place(register: Register, pool: Pool, half: ClientHalf) -> Row:
 
 def candidate(pool: Pool) -> Row | None:
     """The row that a scheduler's operation id which was not seen before probably belongs to; None: to none that is listed."""
-    alone = [standing for standing, rows in pool.standings.items() if standing[1] is Work.NONE and rows]
-    if not alone:
-        return None
-    best = max(alone, key=lambda standing: AGREEMENT[standing[0], Work.RUNNING])
-    return next(iter(pool.standings[best].values()))
+    alone = [(AGREEMENT[says, Work.RUNNING], row) for (says, work), row in pool.foremost() if work is Work.NONE]
+    return max(alone, key=itemgetter(0))[1] if alone else None
 
 
 def reconsider(register: Register, pool: Pool, row: Row) -> None:
@@ -94,14 +93,14 @@ def _partner(pool: Pool, standing: Standing, agreement: int, sides: frozenset[Si
     """The row with which a row that stands so gains most by an exchange; of equal ones that which came first."""
     says, work = standing
     gained, found = 0, None
-    for other, rows in pool.standings.items():
+    for other, row in pool.foremost():
         other_says, other_work = other
-        if not rows or other_says is says or other_work is work or other_says not in sides:
+        if other_says is says or other_work is work or other_says not in sides:
             continue
         gain = AGREEMENT.get((says, other_work), 0) + AGREEMENT.get((other_says, work), 0)
         gain -= agreement + AGREEMENT.get(other, 0)
         if gain > gained:
-            gained, found = gain, next(iter(rows.values()))
+            gained, found = gain, row
     return found
 
 
@@ -109,7 +108,7 @@ def _exchange(register: Register, pool: Pool, one: Row, other: Row) -> list[Row]
     """Lets two rows change their client halves; workers' halves stay, as rows are theirs. Returns the rows that are then open."""
     if one.work is Work.NONE:
         one, other = other, one
-    theirs, ours = list(one.clients), list(other.clients)
+    theirs, ours = one.clients, other.clients
     for half in theirs:
         one.detach(half)
     for half in ours:

@@ -6,10 +6,12 @@ A pool exists while an operation of its key is listed. It is data and indexes; w
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
+from gateway.model import few
 from gateway.model.events import ActionRead, Stage
+from gateway.model.few import Few
 from gateway.model.halves import ClientHalf, Row
 from gateway.model.identity import ActionKey, Digest
 from gateway.model.lifecycle import Work
@@ -33,6 +35,8 @@ class Side(Enum):
 
 #: What both halves of a row say.
 Standing = tuple[Side, Work]
+#: One object of each for all rows.
+_STANDINGS = {(says, work): (says, work) for says in Side for work in Work}
 
 
 def side(half: ClientHalf | None) -> Side:
@@ -52,21 +56,22 @@ class Pool:
 
     key: ActionKey
     #: By arrival.
-    rows: dict[int, Row] = field(default_factory=dict)
-    #: StartExecute.queued_timestamp -> the row whose workers' half has it; of equal ones the first.
-    by_queued_at: dict[int, Row] = field(default_factory=dict)
-    #: queued_timestamp of a client's result -> its row, as long as no workers' half with it was seen.
-    awaiting: dict[int, Row] = field(default_factory=dict)
+    rows: Few = None
+    #: By StartExecute.queued_timestamp, those whose workers' half has one; of equal ones the first.
+    by_queued_at: Few = None
+    #: queued_timestamp of a client's result -> its row, as long as no workers' half with it was seen; None: there is none.
+    awaiting: dict[int, Row] | None = None
     #: Cacheable keys: the newest generation.
     current: Row | None = None
     #: Cacheable keys: the latest row that was completed without queued_timestamp, as when retries are exhausted.
     failed: Row | None = None
-    #: Uncacheable keys: rows whose halves might be paired otherwise, by what they say, each in the order in which they came there.
-    standings: dict[Standing, dict[int, Row]] = field(default_factory=dict)
+    #: Uncacheable keys: rows whose halves might be paired otherwise, by what they say, each by arrival in the order in which they
+    #: came there; one that is alone as it is.
+    standings: Row | dict[Standing, dict[int, Row]] | None = None
     #: How many those are.
     standing: int = 0
-    #: Rows of which it is a guess that they are of this key: their clients are known by WaitExecution only.
-    unsure: dict[int, Row] = field(default_factory=dict)
+    #: By arrival, rows of which it is a guess that they are of this key: their clients are known by WaitExecution only.
+    unsure: Few = None
     #: What the CAS said about the action.
     action: ActionRead | None = None
 
@@ -76,12 +81,46 @@ class Pool:
         if before == standing:
             return
         if before is not None:
-            del self.standings[before][row.arrival]
+            if isinstance(self.standings, dict):
+                del self.standings[before][row.arrival]
             self.standing -= 1
+            if not self.standing:
+                self.standings = None
         if standing is not None:
-            self.standings.setdefault(standing, {})[row.arrival] = row
+            standing = _STANDINGS[standing]
+            if self.standings is None:
+                self.standings = row
+            else:
+                if not isinstance(self.standings, dict):
+                    alone = self.standings
+                    assert alone.standing is not None  # noqa: S101 - it is kept by that
+                    self.standings = {alone.standing: {alone.arrival: alone}}
+                self.standings.setdefault(standing, {})[row.arrival] = row
             self.standing += 1
         row.standing = standing
+
+    def foremost(self) -> list[tuple[Standing, Row]]:
+        """Of those that say the same the one that came first, each with what it says."""
+        standings = self.standings
+        if isinstance(standings, dict):
+            return [(standing, next(iter(rows.values()))) for standing, rows in standings.items() if rows]
+        return [(standings.standing, standings)] if standings is not None and standings.standing is not None else []
+
+    def wait_for(self, queued_at: int, row: Row) -> None:
+        """A client's result of the row has a queued_timestamp that no workers' half has, as far as was seen."""
+        if self.awaiting is None:
+            self.awaiting = {}
+        self.awaiting.setdefault(queued_at, row)
+
+    def awaits(self, queued_at: int | None) -> Row | None:
+        """The row that waits for a workers' half with this queued_timestamp."""
+        return self.awaiting.get(queued_at) if self.awaiting is not None and queued_at is not None else None
+
+    def wait_no_more(self, queued_at: int | None, row: Row) -> None:
+        """It waits for that no longer, whether it did or not."""
+        if self.awaiting is not None and queued_at is not None and self.awaiting.get(queued_at) is row:
+            del self.awaiting[queued_at]
+            self.awaiting = self.awaiting or None
 
 
 class Pools:
@@ -108,13 +147,13 @@ class Pools:
     def enter(self, row: Row, key: ActionKey) -> None:
         """Lists a row under a key, and tells it what the CAS said about the action."""
         pool = self.open(key)
-        pool.rows[row.arrival] = row
+        pool.rows = few.added(pool.rows, row, few.ARRIVAL)
         if not row.is_cacheable_known:
-            pool.unsure[row.arrival] = row
+            pool.unsure = few.added(pool.unsure, row, few.ARRIVAL)
         row.pool = pool
         row.key = key
         if pool.action is not None:
-            fill(row, pool.action)
+            row.action = pool.action
 
     def leave(self, row: Row) -> None:
         """The row is no longer listed, or not under this key."""
@@ -122,17 +161,18 @@ class Pools:
         if pool is None:
             return
         pool.stand(row, None)
-        del pool.rows[row.arrival]
-        pool.unsure.pop(row.arrival, None)
-        if row.queued_at is not None and pool.by_queued_at.get(row.queued_at) is row:
-            del pool.by_queued_at[row.queued_at]
-        forget_awaiting(pool, row)
+        pool.rows = few.without(pool.rows, row, few.ARRIVAL)
+        pool.unsure = few.without(pool.unsure, row, few.ARRIVAL)
+        pool.by_queued_at = few.without(pool.by_queued_at, row, few.QUEUED_AT)
+        if pool.awaiting is not None:
+            for half in row.clients:
+                pool.wait_no_more(half.outcome.queued_at if half.outcome is not None else None, row)
         if pool.current is row:
             pool.current = None
         if pool.failed is row:
             pool.failed = None
         row.pool = None
-        if not pool.rows:
+        if pool.rows is None:
             del self._pools[pool.key]
 
     def read(self, action: ActionRead) -> list[Row]:
@@ -142,16 +182,16 @@ class Pools:
             pool = self._pools.get(ActionKey(action.instance_name, action.digest, cacheable))
             if pool is not None:
                 pool.action = action
-                filled += pool.rows.values()
+                filled += few.rows(pool.rows)
         for row in filled:
-            fill(row, action)
+            row.action = action
         return filled
 
     def guess(self, instance_name: str, digest: Digest) -> ActionKey:
         """The key of an action that may be cacheable or not: one under which something is unfinished, else the cacheable one."""
         for cacheable in (True, False):
             pool = self._pools.get(ActionKey(instance_name, digest, cacheable))
-            if pool is not None and any(not row.is_over for row in pool.rows.values()):
+            if pool is not None and any(not row.is_over for row in few.rows(pool.rows)):
                 return pool.key
         return ActionKey(instance_name, digest, cacheable=True)
 
@@ -163,19 +203,3 @@ class Pools:
 def opposite(key: ActionKey) -> ActionKey:
     """The same action, cacheable or not the other way round."""
     return ActionKey(key.instance_name, key.digest, not key.cacheable)
-
-
-def forget_awaiting(pool: Pool, row: Row) -> None:
-    """The row waits for no workers' half by queued_timestamp any more."""
-    for half in row.clients:
-        queued_at = half.outcome.queued_at if half.outcome is not None else None
-        if queued_at is not None and pool.awaiting.get(queued_at) is row:
-            del pool.awaiting[queued_at]
-
-
-def fill(row: Row, action: ActionRead) -> None:
-    """What the CAS said about the action of an operation."""
-    row.command_digest = action.command_digest
-    row.input_root_digest = action.input_root_digest
-    row.timeout = action.timeout
-    row.action_platform = action.platform

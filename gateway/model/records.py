@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final
 
-from gateway.model.events import Outcome, RequestMetadata, Stage
-from gateway.model.identity import ActionKey, Digest, Properties, StreamId
+from gateway.model.events import ActionRead, Outcome, RequestMetadata, Stage
+from gateway.model.identity import ActionKey, Properties, StreamId
 from gateway.model.story import Story, StoryLine
 
 #: Every `kind` of Anomaly.
@@ -80,10 +79,6 @@ class Worker:
         return not self.is_paused and not self.is_draining and (not limit or len(self.running) < limit)
 
 
-#: What thousands of clients share that have left: an empty set of their own has 216 bytes.
-NOBODY: Final[frozenset[StreamId]] = frozenset()
-
-
 @dataclass(slots=True, eq=False)
 class Client:
     """One client_operation_id of an operation: whoever follows it by Execute or WaitExecution."""
@@ -95,8 +90,8 @@ class Client:
     peer: str
     user_agent: str
     metadata: RequestMetadata | None
-    #: Streams that are open and follow it.
-    followers: frozenset[StreamId] = NOBODY
+    #: How many open streams follow it.
+    followers: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -112,7 +107,7 @@ class Operation:
     #: Unix nanoseconds; when the request was seen, or the worker's half if that was first.
     load_at: int
     #: Every client id that joined, in order of first sight; client_operation_id is the first's.
-    clients: Sequence[Client] = field(default_factory=list)
+    clients: Sequence[Client] = ()
     #: False: known by a WaitExecution only, which does not say whether the action is cacheable; `key.cacheable` is a guess.
     is_cacheable_known: bool = True
     #: The scheduler's id; None until a worker got the operation.
@@ -138,12 +133,7 @@ class Operation:
     outcome: Outcome | None = None
     join: Join = Join.NONE
     #: From the CAS; None: not read.
-    command_digest: Digest | None = None
-    input_root_digest: Digest | None = None
-    #: Nanoseconds; None: none, or not known.
-    timeout: int | None = None
-    #: The Action's own platform; None: not read.
-    action_platform: Properties | None = None
+    action: ActionRead | None = None
     #: The worker was told to kill it.
     kill_requested: bool = False
     #: For `gateway.model.story.lines`.
@@ -172,7 +162,8 @@ class Operation:
     @property
     def platform_properties(self) -> Properties | None:
         """The Action's own where it says any, otherwise what the scheduler reserved; None: not known."""
-        return self.action_platform or (self.reserved if self.reserved is not None else self.action_platform)
+        action_platform = self.action.platform if self.action is not None else None
+        return action_platform or (self.reserved if self.reserved is not None else action_platform)
 
     @property
     def is_finished(self) -> bool:

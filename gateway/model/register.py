@@ -187,7 +187,7 @@ class Register:
         del self.operations[row.arrival]
         if row.scheduler_operation_id is not None:
             del self.by_operation_id[row.scheduler_operation_id]
-        for half in tuple(row.clients):
+        for half in row.clients:
             row.detach(half)
             self.forget_half(half)
         if row.counted is not None:
@@ -251,9 +251,7 @@ class Register:
             if stage is Stage.COMPLETED:
                 self.retention.completed(self.now, arrival)
                 self.settle_later(row)
-        if stage is Stage.COMPLETED:
-            row.be_small()
-        elif not row.live:
+        if stage is not Stage.COMPLETED and not row.live:
             self.abandon_later(row)
         self.emit(OperationChanged, arrival, row.operation_id, before if row.is_announced else None, stage)
         row.is_announced = True

@@ -143,7 +143,7 @@ class Workforce:
         """The scheduler keeps it no longer: what it ran is queued again."""
         for operation_id in worker.running:
             row = self._register.by_operation_id.get(operation_id)
-            if row is not None and worker.id in row.holders:
+            if row is not None and row.is_held_by(worker.id):
                 self._register.tell(row, _LOST[reason], worker.id)
                 self._fail(row, worker.id, None, counts=True)
         self._register.drop_worker(worker, reason)
@@ -226,17 +226,17 @@ class Workforce:
         of_worker, of_row = _reports(outcome.internal_error, outcome.status_code, outcome.exit_code)
         register.tell(worker, of_worker, operation_id)
         row = register.by_operation_id.get(operation_id)
-        if row is None or worker.id not in row.holders:
+        if row is None or not row.is_held_by(worker.id):
             return
         register.tell(row, of_row, worker.id)
         if outcome.internal_error:
             self._fail(row, worker.id, outcome, counts=not is_pressed)
-        elif next(reversed(row.holders)) != worker.id:
+        elif row.holders[-1][0] != worker.id:
             self._overtaken(row, worker, outcome)
         else:
             if row.disputed is not None:
                 register.anomaly("late_result", operation_id, f"another worker reported it before {worker.id}, which had it last")
-            del row.holders[worker.id]
+            row.let_go(worker.id)
             row.is_doubtful = False
             row.finish(register.now, register.event, outcome)
             self._correlation.worked(row)
@@ -244,7 +244,7 @@ class Workforce:
     def release_doubtful(self, row: Row, *, counts: bool) -> None:
         """What is known otherwise says that workers of whom something was missed have it no longer: their report was."""
         register = self._register
-        for worker in [register.workers[worker_id] for worker_id in row.holders]:
+        for worker in [register.workers[worker_id] for worker_id, _ in row.holders]:
             if not worker.is_complete:
                 self._forget(worker, row.operation_id)
                 worker.actions_completed += counts
@@ -284,7 +284,7 @@ class Workforce:
     def _overtaken(self, row: Row, worker: Worker, outcome: Outcome) -> None:
         """A result of a worker, and another got the operation since: late, unless both were seen to get it at about one time."""
         register = self._register
-        holder, assigned_at = next(reversed(row.holders.items()))
+        holder, assigned_at = row.holders[-1]
         row.release(worker.id, register.now, register.event)
         if register.now - assigned_at <= SETTLING_NS:
             row.disputed = outcome

@@ -160,7 +160,7 @@ class Observer:
         more: list[Change] = []
         for arrival in arrivals:
             operation = self._model.operations.get(arrival)
-            if operation is None or operation.key is None or operation.action_platform is not None:
+            if operation is None or operation.key is None or operation.action is not None:
                 continue
             name = ActionName(operation.key.instance_name, operation.key.digest)
             content = actions.want(*name)

@@ -93,7 +93,7 @@ def test_a_result_moves_the_client_to_the_run_that_it_names(scene: Scene, *, cac
     scene.done(1, ok(8))
     assert scene.operation("c1") is scene.operation("op2")
     assert {scene.operation(each).arrival for each in ("op1", "op2")} == before
-    assert (scene.operation("op1").stage, scene.operation("op1").clients) == (EXECUTING, [])
+    assert (scene.operation("op1").stage, scene.operation("op1").clients) == (EXECUTING, ())
 
 
 @both
@@ -131,7 +131,7 @@ def test_a_cached_result_says_nothing_about_what_runs(scene: Scene, *, cacheable
     scene.execute(1, action)
     scene.assign("op1", action, queued_at=7)
     scene.done(1, ok(7, cached=True))
-    assert (scene.operation("op1").stage, scene.operation("op1").clients) == (EXECUTING, [])
+    assert (scene.operation("op1").stage, scene.operation("op1").clients) == (EXECUTING, ())
     assert scene.operation("c1").stage is COMPLETED
 
 

@@ -170,7 +170,7 @@ def test_who_waits_too_long_for_a_finished_run_has_another(scene: Scene) -> None
     scene.report("op1", ok(7))
     assert scene.stages == ["Completed"]
     scene.wait(SETTLED_S)
-    assert (scene.stages, scene.operation("op1").clients) == (["Completed", "Executing"], [])
+    assert (scene.stages, scene.operation("op1").clients) == (["Completed", "Executing"], ())
     assert scene.operation("c1").operation_id == "c1"
 
 

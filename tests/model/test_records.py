@@ -83,9 +83,10 @@ def test_platform_properties_are_the_actions_own_otherwise_what_was_reserved() -
     scene.assign("op1", key(), platform=(("cpu_count", "2"),))
     assert shown.platform_properties == (("cpu_count", "2"),)
     for platform, expected in (((), (("cpu_count", "2"),)), ((("pool", "a"),), (("pool", "a"),))):
-        scene.tell(events.ActionRead(START, "", digest(), digest("command"), digest("root"), 5, platform))
+        read = events.ActionRead(START, "", digest(), digest("command"), digest("root"), 5, platform)
+        scene.tell(read)
         assert shown.platform_properties == expected
-    assert (shown.command_digest, shown.input_root_digest, shown.timeout) == (digest("command"), digest("root"), 5)
+        assert shown.action == read
 
 
 def test_whether_an_action_is_cacheable_may_not_be_known() -> None:

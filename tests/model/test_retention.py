@@ -34,7 +34,7 @@ def test_a_result_that_is_no_longer_listed_is_joined_with_nothing() -> None:
     scene.done(1, ok(7))
     scene.wait(60)
     scene.assign("op1", key(), queued_at=7)
-    assert (scene.stages, scene.operation("op1").clients) == (["Executing"], [])
+    assert (scene.stages, scene.operation("op1").clients) == (["Executing"], ())
 
 
 def test_what_turned_out_not_to_be_completed_is_not_dropped_for_having_been() -> None:

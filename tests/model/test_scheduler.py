@@ -104,7 +104,7 @@ def test_with_the_workers_side_alone_clients_are_not_known() -> None:
     scene.connect()
     scene.assign("op1", key(), queued_at=7)
     shown = scene.operation("op1")
-    assert (shown.client_operation_id, shown.priority, shown.clients, shown.insert_at) == (None, None, [], 7)
+    assert (shown.client_operation_id, shown.priority, shown.clients, shown.insert_at) == (None, None, (), 7)
     scene.report("op1", ok(7))
     assert scene.stages == ["Completed"]
 
@@ -151,17 +151,22 @@ def test_what_the_cas_says_fills_every_operation_of_the_action_and_those_that_co
     read = events.ActionRead(START, "", digest(), digest("command"), None, None, ())
     assert len(scene.tell(read)) == 2
     scene.execute(4, key(cacheable=False))
-    digests = {each.client_operation_id: each.command_digest for each in scene.model.operations.values()}
-    assert digests == {"c1": digest("command"), "c2": digest("command"), "c3": None, "c4": digest("command")}
+    assert {each.client_operation_id: each.action for each in scene.model.operations.values()} == {
+        "c1": read,
+        "c2": read,
+        "c3": None,
+        "c4": read,
+    }
     assert scene.tell(events.ActionRead(START, "elsewhere", digest(), None, None, None, ())) == []
 
 
 def test_what_the_cas_said_of_an_action_holds_whether_it_is_cacheable_or_not() -> None:
     scene = Scene()
     scene.execute(1, key())
-    scene.tell(events.ActionRead(START, "", digest(), digest("command"), None, 5, ()))
+    read = events.ActionRead(START, "", digest(), digest("command"), None, 5, ())
+    scene.tell(read)
     scene.execute(2, key(cacheable=False))
-    assert (scene.operation("c2").command_digest, scene.operation("c2").timeout) == (digest("command"), 5)
+    assert scene.operation("c2").action == read
 
 
 def test_anomalies_are_counted_and_the_latest_kept() -> None:

@@ -72,14 +72,15 @@ def test_an_action_that_was_read_is_in_the_model_at_the_time_of_the_records() ->
     name = ActionName("main", Digest("sha256", HASH, 142))
     reader._settle(name, CONTENT)
     (known,) = observed.model.operations.values()
-    assert (known.command_digest, known.action_platform) == (CONTENT.command_digest, CONTENT.platform)
+    assert known.action is not None
+    assert (known.action.command_digest, known.action.platform) == (CONTENT.command_digest, CONTENT.platform)
     (response,) = observed.publish()
     assert response.changes.operations[0].command_digest.hash == "cd"
 
     connection, stream = observed.tap.execute(execute_request(skip=True))
     observed.tap.down(connection, stream, operation("main/c-2", 2))
     observed.play()
-    assert [each.command_digest for each in observed.model.operations.values()] == [CONTENT.command_digest] * 2
+    assert [each.action for each in observed.model.operations.values()] == [known.action] * 2
 
 
 def test_an_action_that_is_known_already_is_told_at_once() -> None:

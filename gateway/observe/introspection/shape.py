@@ -78,7 +78,7 @@ def worker_full(model: SchedulerModel, entity: records.Worker) -> pb.Worker:
 
 def operation(model: SchedulerModel, entity: records.Operation) -> pb.Operation:
     """View BASIC."""
-    key = entity.key
+    key, action = entity.key, entity.action
     return pb.Operation(
         operation_id=entity.operation_id,
         arrival=entity.arrival,
@@ -87,10 +87,10 @@ def operation(model: SchedulerModel, entity: records.Operation) -> pb.Operation:
         stage=_STAGES[entity.stage],
         worker_id=entity.worker_id,
         action_digest=_digest(key.digest) if key is not None else None,
-        command_digest=_optional_digest(entity.command_digest),
-        input_root_digest=_optional_digest(entity.input_root_digest),
+        command_digest=_optional_digest(action.command_digest) if action is not None else None,
+        input_root_digest=_optional_digest(action.input_root_digest) if action is not None else None,
         priority=entity.priority,
-        timeout=None if entity.timeout is None else duration(entity.timeout),
+        timeout=duration(action.timeout) if action is not None and action.timeout is not None else None,
         platform_properties=_properties(entity.platform_properties),
         load=timestamp(entity.load_at),
         insert=optional_timestamp(entity.insert_at),
@@ -201,7 +201,7 @@ def story(told: Iterable[StoryLine]) -> list[pb.StoryLine]:
 def _client(entity: records.Client) -> pb.Client:
     return pb.Client(
         client_operation_id=entity.client_operation_id,
-        followers=len(entity.followers),
+        followers=entity.followers,
         peer=entity.peer,
         user_agent=entity.user_agent,
         request_metadata=None if entity.metadata is None else _metadata(entity.metadata),

@@ -71,7 +71,7 @@ class Following:
         for record in records:
             self.observer.receive(SOURCE, [record])
             for each in list(self.model.operations.values()):
-                if each.key is not None and each.action_platform is None:
+                if each.key is not None and each.action is None:
                     name, digest, _ = each.key
                     self.model.apply(ActionRead(self.model.now, name, digest, Digest("sha256", "cd", 1), None, 5, (("pool", "a"),)))
 

@@ -7,7 +7,7 @@ from textwrap import dedent
 from google.protobuf import text_format
 from google.protobuf.message import Message
 
-from gateway.model.events import Outcome, RequestMetadata, Stage
+from gateway.model.events import ActionRead, Outcome, RequestMetadata, Stage
 from gateway.model.identity import ActionKey, Digest, StreamId
 from gateway.model.records import Anomaly, Client, Counts, Join, Operation, Worker
 from gateway.observe.introspection import shape
@@ -118,12 +118,17 @@ def test_an_operation_of_which_only_the_request_was_seen() -> None:
     )
 
 
+ACTION = ActionRead(
+    EPOCH, "main", Digest("sha256", "ab", 1), Digest("sha256", "cd", 1), Digest("sha256", "ef", 2), 90 * SECOND, (("pool", "a"),)
+)
+
+
 def test_an_operation_that_ran() -> None:
     entity = operation(
         stage=Stage.COMPLETED,
         scheduler_operation_id="op-1",
         previous_operation_id="c-1",
-        clients=[Client("c-1", "main/c-1", "10.0.0.2:2", "bazel", RequestMetadata(target_id="//a"), frozenset({STREAM}))],
+        clients=[Client("c-1", "main/c-1", "10.0.0.2:2", "bazel", RequestMetadata(target_id="//a"), 1)],
         worker_id="w-1",
         priority=-1,
         queued_at=EPOCH + 1,
@@ -132,10 +137,7 @@ def test_an_operation_that_ran() -> None:
         attempts=2,
         outcome=Outcome(exit_code=0, cpu_time_ms=12),
         join=Join.PROVEN,
-        command_digest=Digest("sha256", "cd", 1),
-        input_root_digest=Digest("sha256", "ef", 2),
-        timeout=90 * SECOND,
-        action_platform=(("pool", "a"),),
+        action=ACTION,
     )
     message = shape.operation_full(Observed().model, entity)
     message.detail.ClearField("story")
