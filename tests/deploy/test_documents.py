@@ -6,11 +6,10 @@ import shlex
 import subprocess
 from pathlib import Path
 
-import json5
 import pytest
 
 from gateway.cli.arguments import parse
-from gateway.config.load import load_config
+from tests.docs.blocks import blocks
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -18,12 +17,8 @@ CI = (ROOT / ".ci" / "run").read_text()
 SCRIPTS = sorted(path.name for path in (ROOT / "scripts").iterdir())
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
-
-
 def commands() -> list[str]:
-    return [line for block in blocks("bash") for line in block.splitlines()]
+    return [line for block in blocks("bash") if block.file == "README.md" for line in block.text.splitlines()]
 
 
 def test_ci_runs_exactly_the_readmes_scripts() -> None:
@@ -49,47 +44,6 @@ def test_ci_asks_the_demo_with_the_readmes_commands_for_people() -> None:
     assert f"grep -E '{pattern}' README.md" in CI
     asked = [line for line in commands() if re.match(pattern, line)]
     assert {parse(shlex.split(line)[1:]).command for line in asked} == {"status", "workers", "operations"}
-
-
-def test_the_readmes_command_lines_parse() -> None:
-    lines = [line for line in commands() if line.startswith("nativelink-gateway ")]
-    assert lines
-    for line in lines:
-        assert parse(shlex.split(line)[1:]).command
-
-
-def test_the_readmes_example_of_tls_is_a_configuration_with_certificates_on_both_sides(tmp_path: Path) -> None:
-    (tmp_path / "gateway.json5").write_text(blocks("json5")[1])
-    (tap,) = load_config(tmp_path / "gateway.json5", environment={"HOME": "/home/somebody"}).taps
-    assert tap.tls is not None
-    assert tap.upstream_tls is not None
-    assert tap.tls.client_ca_file is not None
-    assert tap.upstream_tls.cert_file is not None
-
-
-def test_the_readmes_configuration_is_the_default(tmp_path: Path) -> None:
-    block = blocks("json5")[0]
-    file = tmp_path / "gateway.json5"
-    file.write_text(block)
-    environment = {"HOME": "/home/somebody"}
-    assert load_config(file, environment=environment) == load_config(environment=environment)
-    assert set(json5.loads(block)["gateway"]) == {
-        *(
-            "taps",
-            "cas",
-            "scheduler",
-            "retention",
-            "tap",
-            "record_link",
-            "observe",
-            "serve",
-            "introspection",
-            "instances",
-            "authentication",
-            "state_dir",
-            "stop_timeout_s",
-        )
-    }
 
 
 def test_every_script_is_told_of_and_may_be_run() -> None:

@@ -54,7 +54,7 @@ def _route(method: str, path: str, operation: _Json) -> Iterator[str]:
         example = media["example"]
         is_text = isinstance(example, str)
         text = example.rstrip() if is_text else json.dumps(example, indent=2, ensure_ascii=False)
-        yield f"```{'' if is_text else 'json'}\n{text}\n```"
+        yield f"```{'text' if is_text else 'json'}\n{text}\n```"
 
 
 def _problems(described: _Json) -> _Json:
