@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from gateway.config.admin import read_admin
 from gateway.config.agreement import check_agreement
 from gateway.config.document import read_document
 from gateway.config.introspection import read_introspection
@@ -87,6 +88,7 @@ def load_config(
         introspection=read_introspection(own.section("introspection")),
         record_link=read_record_link(own.section("record_link")),
         observe=_observe(own.section("observe")),
+        admin=read_admin(own.section("admin")),
         serve=_serve(own.section("serve")),
         authentication=own.word("authentication", Authentication, Authentication.AUTO),
         instances=_instances(own, theirs, scheduler_name),

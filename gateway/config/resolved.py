@@ -69,6 +69,11 @@ def to_values(config: Config) -> dict[str, Any]:
             },
             "observe": {"checkpoint_interval_s": config.observe.checkpoint_interval_s},
             "serve": {"processes": config.serve.processes},
+            "admin": {
+                "endpoint": _or_null(config.admin.endpoint),
+                "path": config.admin.path,
+                "tls": _dial_tls(config.admin.tls),
+            },
             "authentication": config.authentication.value,
             "instances": dict(config.instances),
             "state_dir": str(config.state_dir),

@@ -210,6 +210,18 @@ class Serve:
 
 
 @dataclass(frozen=True, slots=True)
+class Admin:
+    """`gateway.admin`: NativeLink's admin service, which drains workers."""
+
+    #: NativeLink's listener that has `services.admin`; None: this machine's tap that carries `admin`, which reads the calls.
+    endpoint: Address | None = None
+    #: `services.admin.path` of NativeLink's configuration.
+    path: str = "/admin"
+    #: None: it is called in plaintext.
+    tls: DialTls | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything that any role needs."""
 
@@ -237,6 +249,8 @@ class Config:
     observe: Observe = field(default_factory=Observe)
     #: Who answers HTTP.
     serve: Serve = field(default_factory=Serve)
+    #: Where NativeLink is asked to drain workers.
+    admin: Admin = field(default_factory=Admin)
     #: Who may read: `auto`: loopback peers only; `none`: everybody who can connect.
     authentication: Authentication = Authentication.AUTO
     #: Instance name to scheduler, where several schedulers share a listener.

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from gateway.config.types import Carries, Config, PropertyType
 from gateway.model.changes import Change, OperationChanged
-from gateway.model.events import ActionRead
+from gateway.model.events import ActionRead, DrainSet
 from gateway.model.scheduler import SchedulerModel
 from gateway.model.settings import ModelSettings
 from gateway.observe import merge
@@ -141,6 +141,11 @@ class Observer:
     def action_found(self, name: ActionName, content: ActionContent) -> None:
         """The CAS answered."""
         self._changed(self._counted(self._model.apply(self._action_read(name, content))))
+
+    def drained(self, worker_id: str, is_draining: bool) -> None:
+        """NativeLink was told so by us, and no tap shows it."""
+        if worker_id in self._model.workers:
+            self._changed(self._counted(self._model.apply(DrainSet(self._model.now, worker_id, is_draining))))
 
     def _counted(self, changes: list[Change]) -> list[Change]:
         """The changes of one event; statistics look at the model while it is as they left it."""

@@ -1684,6 +1684,7 @@ class SnapshotChunk(_message.Message):
     WORKERS_FIELD_NUMBER: _builtins.int
     OPERATIONS_FIELD_NUMBER: _builtins.int
     SCHEDULER_FIELD_NUMBER: _builtins.int
+    DRAINS_FIELD_NUMBER: _builtins.int
     first: _builtins.bool
     """The subscriber forgets what it had."""
     last: _builtins.bool
@@ -1699,6 +1700,10 @@ class SnapshotChunk(_message.Message):
     def scheduler(self) -> Global___Scheduler:
         """In the last chunk."""
 
+    @_builtins.property
+    def drains(self) -> Global___Drains:
+        """In the last chunk. Absent: the implementer does not drain."""
+
     def __init__(
         self,
         *,
@@ -1708,13 +1713,19 @@ class SnapshotChunk(_message.Message):
         workers: _abc.Iterable[Global___Worker] | None = ...,
         operations: _abc.Iterable[Global___Operation] | None = ...,
         scheduler: Global___Scheduler | None = ...,
+        drains: Global___Drains | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_scheduler", b"_scheduler", "revision", b"revision", "scheduler", b"scheduler"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_drains", b"_drains", "_scheduler", b"_scheduler", "drains", b"drains", "revision", b"revision", "scheduler", b"scheduler"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_scheduler", b"_scheduler", "first", b"first", "last", b"last", "operations", b"operations", "revision", b"revision", "scheduler", b"scheduler", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_drains", b"_drains", "_scheduler", b"_scheduler", "drains", b"drains", "first", b"first", "last", b"last", "operations", b"operations", "revision", b"revision", "scheduler", b"scheduler", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__drains: _TypeAlias = _typing.Literal["drains"]  # noqa: Y015
+    _WhichOneofArgType__drains: _TypeAlias = _typing.Literal["_drains", b"_drains"]  # noqa: Y015
     _WhichOneofReturnType__scheduler: _TypeAlias = _typing.Literal["scheduler"]  # noqa: Y015
     _WhichOneofArgType__scheduler: _TypeAlias = _typing.Literal["_scheduler", b"_scheduler"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__drains) -> _WhichOneofReturnType__drains | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__scheduler) -> _WhichOneofReturnType__scheduler | None: ...
 
 Global___SnapshotChunk: _TypeAlias = SnapshotChunk  # noqa: Y015
@@ -1731,6 +1742,7 @@ class ChangeBatch(_message.Message):
     REMOVED_WORKERS_FIELD_NUMBER: _builtins.int
     REMOVED_OPERATIONS_FIELD_NUMBER: _builtins.int
     SCHEDULER_FIELD_NUMBER: _builtins.int
+    DRAINS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def revision(self) -> Global___Revision: ...
     @_builtins.property
@@ -1749,6 +1761,12 @@ class ChangeBatch(_message.Message):
     def scheduler(self) -> Global___Scheduler:
         """Absent: unchanged."""
 
+    @_builtins.property
+    def drains(self) -> Global___Drains:
+        """All of them. Absent: unchanged, or the implementer does not drain. Part of no revision: a batch that brings nothing else has the
+        number of the batch before.
+        """
+
     def __init__(
         self,
         *,
@@ -1758,13 +1776,418 @@ class ChangeBatch(_message.Message):
         removed_workers: _abc.Iterable[_builtins.int] | None = ...,
         removed_operations: _abc.Iterable[_builtins.int] | None = ...,
         scheduler: Global___Scheduler | None = ...,
+        drains: Global___Drains | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_scheduler", b"_scheduler", "revision", b"revision", "scheduler", b"scheduler"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_drains", b"_drains", "_scheduler", b"_scheduler", "drains", b"drains", "revision", b"revision", "scheduler", b"scheduler"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_scheduler", b"_scheduler", "operations", b"operations", "removed_operations", b"removed_operations", "removed_workers", b"removed_workers", "revision", b"revision", "scheduler", b"scheduler", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_drains", b"_drains", "_scheduler", b"_scheduler", "drains", b"drains", "operations", b"operations", "removed_operations", b"removed_operations", "removed_workers", b"removed_workers", "revision", b"revision", "scheduler", b"scheduler", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__drains: _TypeAlias = _typing.Literal["drains"]  # noqa: Y015
+    _WhichOneofArgType__drains: _TypeAlias = _typing.Literal["_drains", b"_drains"]  # noqa: Y015
     _WhichOneofReturnType__scheduler: _TypeAlias = _typing.Literal["scheduler"]  # noqa: Y015
     _WhichOneofArgType__scheduler: _TypeAlias = _typing.Literal["_scheduler", b"_scheduler"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__drains) -> _WhichOneofReturnType__drains | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__scheduler) -> _WhichOneofReturnType__scheduler | None: ...
 
 Global___ChangeBatch: _TypeAlias = ChangeBatch  # noqa: Y015
+
+@_typing.final
+class Drains(_message.Message):
+    """Everything that is kept of drains, at most a thousand, without drained_workers; the latest first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DRAINS_FIELD_NUMBER: _builtins.int
+    ADMIN_CALLS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def drains(self) -> _containers.RepeatedCompositeFieldContainer[Global___Drain]: ...
+    @_builtins.property
+    def admin_calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___WordCount]:
+        """Admin calls that were made since the implementer started, by result: "ok"; "absent": the scheduler has no admin service;
+        "refused": it answered with an error; "unreachable": it did not answer. All words, with 0 where there was none.
+        """
+
+    def __init__(
+        self,
+        *,
+        drains: _abc.Iterable[Global___Drain] | None = ...,
+        admin_calls: _abc.Iterable[Global___WordCount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admin_calls", b"admin_calls", "drains", b"drains"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Drains: _TypeAlias = Drains  # noqa: Y015
+
+@_typing.final
+class Drain(_message.Message):
+    """That workers get no more work: one, or all that are connected and those that connect until it ends."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Drain._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: Drain._State.ValueType  # 0
+        ACTIVE: Drain._State.ValueType  # 1
+        """Workers that are meant are drained, also those that connect from now on."""
+        CANCELLED: Drain._State.ValueType  # 2
+        """Somebody ended it. Workers are left draining, or were undrained: their states say which."""
+        ENDED: Drain._State.ValueType  # 3
+        """It was about one worker, which is no longer connected."""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper): ...
+    STATE_UNSPECIFIED: Drain.State.ValueType  # 0
+    ACTIVE: Drain.State.ValueType  # 1
+    """Workers that are meant are drained, also those that connect from now on."""
+    CANCELLED: Drain.State.ValueType  # 2
+    """Somebody ended it. Workers are left draining, or were undrained: their states say which."""
+    ENDED: Drain.State.ValueType  # 3
+    """It was about one worker, which is no longer connected."""
+
+    ID_FIELD_NUMBER: _builtins.int
+    WORKER_ID_FIELD_NUMBER: _builtins.int
+    ID_PREFIX_FIELD_NUMBER: _builtins.int
+    PROPERTY_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    CREATED_FIELD_NUMBER: _builtins.int
+    CREATED_BY_FIELD_NUMBER: _builtins.int
+    ENDED_FIELD_NUMBER: _builtins.int
+    ENDED_BY_FIELD_NUMBER: _builtins.int
+    WORKERS_FIELD_NUMBER: _builtins.int
+    DRAINING_FIELD_NUMBER: _builtins.int
+    SAFE_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    RUNNING_OPERATIONS_FIELD_NUMBER: _builtins.int
+    GONE_FIELD_NUMBER: _builtins.int
+    SAFE_TO_DELETE_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    DRAINED_WORKERS_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    worker_id: _builtins.str
+    """This worker, as long as it is connected: when it reconnects it has another id."""
+    id_prefix: _builtins.str
+    """Workers whose ids begin so."""
+    state: Global___Drain.State.ValueType
+    created_by: _builtins.str
+    """As the request said; empty: it did not."""
+    ended_by: _builtins.str
+    """Empty: it is active, or nobody ended it."""
+    workers: _builtins.int
+    """Workers that are meant and connected; of a drain that is not active, as it ended. Of them …"""
+    draining: _builtins.int
+    """… those that the scheduler gives no more work, …"""
+    safe: _builtins.int
+    """… and of those the ones that run nothing any more."""
+    failed: _builtins.int
+    """Those of which the scheduler was asked in vain; it is asked again."""
+    running_operations: _builtins.int
+    """Operations that the workers run."""
+    gone: _builtins.int
+    """Workers that were meant and are no longer connected, since it began."""
+    safe_to_delete: _builtins.bool
+    """Every worker that is meant may be removed now without a build noticing. True as well where there is none; never while what they
+    do is not observed.
+    """
+    problem: _builtins.str
+    """What a person should know; empty: nothing."""
+    @_builtins.property
+    def property(self) -> Global___Property:
+        """Workers that declared it; of a repeated name the last value."""
+
+    @_builtins.property
+    def created(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def ended(self) -> _timestamp_pb2.Timestamp:
+        """Absent: it is active."""
+
+    @_builtins.property
+    def drained_workers(self) -> _containers.RepeatedCompositeFieldContainer[Global___DrainedWorker]:
+        """In the answers of Drain, CancelDrain and GetDrain only. Of those that are gone, and of a drain that is not active, a hundred at
+        most, the latest.
+        """
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        worker_id: _builtins.str = ...,
+        id_prefix: _builtins.str = ...,
+        property: Global___Property | None = ...,
+        state: Global___Drain.State.ValueType = ...,
+        created: _timestamp_pb2.Timestamp | None = ...,
+        created_by: _builtins.str = ...,
+        ended: _timestamp_pb2.Timestamp | None = ...,
+        ended_by: _builtins.str = ...,
+        workers: _builtins.int = ...,
+        draining: _builtins.int = ...,
+        safe: _builtins.int = ...,
+        failed: _builtins.int = ...,
+        running_operations: _builtins.int = ...,
+        gone: _builtins.int = ...,
+        safe_to_delete: _builtins.bool = ...,
+        problem: _builtins.str = ...,
+        drained_workers: _abc.Iterable[Global___DrainedWorker] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "ended", b"ended", "id_prefix", b"id_prefix", "property", b"property", "selector", b"selector", "worker_id", b"worker_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "created_by", b"created_by", "drained_workers", b"drained_workers", "draining", b"draining", "ended", b"ended", "ended_by", b"ended_by", "failed", b"failed", "gone", b"gone", "id", b"id", "id_prefix", b"id_prefix", "problem", b"problem", "property", b"property", "running_operations", b"running_operations", "safe", b"safe", "safe_to_delete", b"safe_to_delete", "selector", b"selector", "state", b"state", "worker_id", b"worker_id", "workers", b"workers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_selector: _TypeAlias = _typing.Literal["worker_id", "id_prefix", "property"]  # noqa: Y015
+    _WhichOneofArgType_selector: _TypeAlias = _typing.Literal["selector", b"selector"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_selector) -> _WhichOneofReturnType_selector | None: ...
+
+Global___Drain: _TypeAlias = Drain  # noqa: Y015
+
+@_typing.final
+class DrainedWorker(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[DrainedWorker._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: DrainedWorker._State.ValueType  # 0
+        REQUESTED: DrainedWorker._State.ValueType  # 1
+        """The scheduler is asked; it has not answered yet, or that was not observed yet."""
+        DRAINING: DrainedWorker._State.ValueType  # 2
+        """It gets no more work; something runs, or did a moment ago."""
+        SAFE: DrainedWorker._State.ValueType  # 3
+        """It gets no more work and runs nothing."""
+        GONE: DrainedWorker._State.ValueType  # 4
+        """It is no longer connected."""
+        FAILED: DrainedWorker._State.ValueType  # 5
+        """The scheduler was asked in vain: see error. It is asked again."""
+        UNDRAINED: DrainedWorker._State.ValueType  # 6
+        """It gets work: the drain was cancelled so, or somebody undrained it, which is left so."""
+        UNKNOWN: DrainedWorker._State.ValueType  # 7
+        """It gets no more work; not all that it was given was observed, so it may run more than is known."""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper): ...
+    STATE_UNSPECIFIED: DrainedWorker.State.ValueType  # 0
+    REQUESTED: DrainedWorker.State.ValueType  # 1
+    """The scheduler is asked; it has not answered yet, or that was not observed yet."""
+    DRAINING: DrainedWorker.State.ValueType  # 2
+    """It gets no more work; something runs, or did a moment ago."""
+    SAFE: DrainedWorker.State.ValueType  # 3
+    """It gets no more work and runs nothing."""
+    GONE: DrainedWorker.State.ValueType  # 4
+    """It is no longer connected."""
+    FAILED: DrainedWorker.State.ValueType  # 5
+    """The scheduler was asked in vain: see error. It is asked again."""
+    UNDRAINED: DrainedWorker.State.ValueType  # 6
+    """It gets work: the drain was cancelled so, or somebody undrained it, which is left so."""
+    UNKNOWN: DrainedWorker.State.ValueType  # 7
+    """It gets no more work; not all that it was given was observed, so it may run more than is known."""
+
+    ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    RUNNING_OPERATIONS_FIELD_NUMBER: _builtins.int
+    SAFE_TO_DELETE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    state: Global___DrainedWorker.State.ValueType
+    safe_to_delete: _builtins.bool
+    """It may be removed now without a build noticing: SAFE or GONE, and observed."""
+    error: _builtins.str
+    """Of the last time that the scheduler was asked in vain; empty: it was not, or has done it since."""
+    @_builtins.property
+    def running_operations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Scheduler's operation ids in the order of assignment, at most a thousand."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        state: Global___DrainedWorker.State.ValueType = ...,
+        running_operations: _abc.Iterable[_builtins.str] | None = ...,
+        safe_to_delete: _builtins.bool = ...,
+        error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "id", b"id", "running_operations", b"running_operations", "safe_to_delete", b"safe_to_delete", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DrainedWorker: _TypeAlias = DrainedWorker  # noqa: Y015
+
+@_typing.final
+class DrainRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKER_ID_FIELD_NUMBER: _builtins.int
+    ID_PREFIX_FIELD_NUMBER: _builtins.int
+    PROPERTY_FIELD_NUMBER: _builtins.int
+    REQUESTED_BY_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    worker_id: _builtins.str
+    """NOT_FOUND: no such worker is connected."""
+    id_prefix: _builtins.str
+    requested_by: _builtins.str
+    """Who wants it, for people; at most 200 characters."""
+    idempotency_key: _builtins.str
+    """A request with the same key, of the same requested_by, is done once within 24 hours: later ones get what it led to, as it is
+    then. What failed is not remembered. At most 200 characters; empty: none.
+    """
+    @_builtins.property
+    def property(self) -> Global___Property: ...
+    def __init__(
+        self,
+        *,
+        worker_id: _builtins.str = ...,
+        id_prefix: _builtins.str = ...,
+        property: Global___Property | None = ...,
+        requested_by: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["id_prefix", b"id_prefix", "property", b"property", "selector", b"selector", "worker_id", b"worker_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id_prefix", b"id_prefix", "idempotency_key", b"idempotency_key", "property", b"property", "requested_by", b"requested_by", "selector", b"selector", "worker_id", b"worker_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_selector: _TypeAlias = _typing.Literal["worker_id", "id_prefix", "property"]  # noqa: Y015
+    _WhichOneofArgType_selector: _TypeAlias = _typing.Literal["selector", b"selector"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_selector) -> _WhichOneofReturnType_selector | None: ...
+
+Global___DrainRequest: _TypeAlias = DrainRequest  # noqa: Y015
+
+@_typing.final
+class UndrainRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKER_ID_FIELD_NUMBER: _builtins.int
+    REQUESTED_BY_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    worker_id: _builtins.str
+    requested_by: _builtins.str
+    idempotency_key: _builtins.str
+    def __init__(
+        self,
+        *,
+        worker_id: _builtins.str = ...,
+        requested_by: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "requested_by", b"requested_by", "worker_id", b"worker_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndrainRequest: _TypeAlias = UndrainRequest  # noqa: Y015
+
+@_typing.final
+class UndrainResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKER_FIELD_NUMBER: _builtins.int
+    DRAIN_ID_FIELD_NUMBER: _builtins.int
+    drain_id: _builtins.str
+    """Of the drain that was cancelled by it; empty: there was none."""
+    @_builtins.property
+    def worker(self) -> Global___DrainedWorker: ...
+    def __init__(
+        self,
+        *,
+        worker: Global___DrainedWorker | None = ...,
+        drain_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["worker", b"worker"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain_id", b"drain_id", "worker", b"worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndrainResponse: _TypeAlias = UndrainResponse  # noqa: Y015
+
+@_typing.final
+class CancelDrainRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    UNDRAIN_FIELD_NUMBER: _builtins.int
+    REQUESTED_BY_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    undrain: _builtins.bool
+    """Its workers get work again, but for those that another active drain is about. Otherwise they go on draining."""
+    requested_by: _builtins.str
+    idempotency_key: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        undrain: _builtins.bool = ...,
+        requested_by: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "idempotency_key", b"idempotency_key", "requested_by", b"requested_by", "undrain", b"undrain"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelDrainRequest: _TypeAlias = CancelDrainRequest  # noqa: Y015
+
+@_typing.final
+class ListDrainsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDrainsRequest: _TypeAlias = ListDrainsRequest  # noqa: Y015
+
+@_typing.final
+class ListDrainsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DRAINS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def drains(self) -> _containers.RepeatedCompositeFieldContainer[Global___Drain]: ...
+    def __init__(
+        self,
+        *,
+        drains: _abc.Iterable[Global___Drain] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drains", b"drains"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDrainsResponse: _TypeAlias = ListDrainsResponse  # noqa: Y015
+
+@_typing.final
+class GetDrainRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDrainRequest: _TypeAlias = GetDrainRequest  # noqa: Y015

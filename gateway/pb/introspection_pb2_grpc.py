@@ -64,6 +64,31 @@ class IntrospectionStub:
                 request_serializer=gateway_dot_pb_dot_introspection__pb2.WatchRequest.SerializeToString,
                 response_deserializer=gateway_dot_pb_dot_introspection__pb2.WatchResponse.FromString,
                 _registered_method=True)
+        self.Drain = channel.unary_unary(
+                '/nativelink.gateway.introspection.v1.Introspection/Drain',
+                request_serializer=gateway_dot_pb_dot_introspection__pb2.DrainRequest.SerializeToString,
+                response_deserializer=gateway_dot_pb_dot_introspection__pb2.Drain.FromString,
+                _registered_method=True)
+        self.Undrain = channel.unary_unary(
+                '/nativelink.gateway.introspection.v1.Introspection/Undrain',
+                request_serializer=gateway_dot_pb_dot_introspection__pb2.UndrainRequest.SerializeToString,
+                response_deserializer=gateway_dot_pb_dot_introspection__pb2.UndrainResponse.FromString,
+                _registered_method=True)
+        self.CancelDrain = channel.unary_unary(
+                '/nativelink.gateway.introspection.v1.Introspection/CancelDrain',
+                request_serializer=gateway_dot_pb_dot_introspection__pb2.CancelDrainRequest.SerializeToString,
+                response_deserializer=gateway_dot_pb_dot_introspection__pb2.Drain.FromString,
+                _registered_method=True)
+        self.ListDrains = channel.unary_unary(
+                '/nativelink.gateway.introspection.v1.Introspection/ListDrains',
+                request_serializer=gateway_dot_pb_dot_introspection__pb2.ListDrainsRequest.SerializeToString,
+                response_deserializer=gateway_dot_pb_dot_introspection__pb2.ListDrainsResponse.FromString,
+                _registered_method=True)
+        self.GetDrain = channel.unary_unary(
+                '/nativelink.gateway.introspection.v1.Introspection/GetDrain',
+                request_serializer=gateway_dot_pb_dot_introspection__pb2.GetDrainRequest.SerializeToString,
+                response_deserializer=gateway_dot_pb_dot_introspection__pb2.Drain.FromString,
+                _registered_method=True)
 
 
 class IntrospectionServicer:
@@ -109,6 +134,55 @@ class IntrospectionServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Drain(self, request, context):
+        """What changes the scheduler. An implementer without it answers UNIMPLEMENTED to all of these; so does one that has it, while the
+        scheduler offers no way to drain workers: the text says what to do about it. Of all of these:
+        INVALID_ARGUMENT     names the field
+        NOT_FOUND            no connected worker, no drain, has this id
+        FAILED_PRECONDITION  it contradicts what is asked for already; the text names the drain
+        ABORTED              a request with the same idempotency key is under way
+        ALREADY_EXISTS       the idempotency key was used for another request
+        RESOURCE_EXHAUSTED   as many active drains, or workers in drains, as are kept; the text says which
+        UNKNOWN              the scheduler refused; the text is what it said
+        UNAVAILABLE          the scheduler does not answer, or what it does is not observed at the moment, or the drain cannot be kept
+        Whatever fails is not kept, and nothing was asked of the scheduler, unless the text says that it may have been.
+
+        Workers get no more work, and finish what they run. Answers once the scheduler was asked for every worker that is connected and
+        meant, within ten seconds; what takes longer goes on. An active drain of the same workers is that answer; those
+        of them that somebody undrained meanwhile are drained again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Undrain(self, request, context):
+        """One worker gets work again. An active drain of this worker alone is cancelled by it.
+        FAILED_PRECONDITION: an active drain by prefix or property is about the worker.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelDrain(self, request, context):
+        """An active drain ends. FAILED_PRECONDITION: it is not active.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDrains(self, request, context):
+        """Active ones and those that ended of late, the latest first, without drained_workers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDrain(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IntrospectionServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -141,6 +215,31 @@ def add_IntrospectionServicer_to_server(servicer, server):
                     servicer.Watch,
                     request_deserializer=gateway_dot_pb_dot_introspection__pb2.WatchRequest.FromString,
                     response_serializer=gateway_dot_pb_dot_introspection__pb2.WatchResponse.SerializeToString,
+            ),
+            'Drain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Drain,
+                    request_deserializer=gateway_dot_pb_dot_introspection__pb2.DrainRequest.FromString,
+                    response_serializer=gateway_dot_pb_dot_introspection__pb2.Drain.SerializeToString,
+            ),
+            'Undrain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Undrain,
+                    request_deserializer=gateway_dot_pb_dot_introspection__pb2.UndrainRequest.FromString,
+                    response_serializer=gateway_dot_pb_dot_introspection__pb2.UndrainResponse.SerializeToString,
+            ),
+            'CancelDrain': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelDrain,
+                    request_deserializer=gateway_dot_pb_dot_introspection__pb2.CancelDrainRequest.FromString,
+                    response_serializer=gateway_dot_pb_dot_introspection__pb2.Drain.SerializeToString,
+            ),
+            'ListDrains': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDrains,
+                    request_deserializer=gateway_dot_pb_dot_introspection__pb2.ListDrainsRequest.FromString,
+                    response_serializer=gateway_dot_pb_dot_introspection__pb2.ListDrainsResponse.SerializeToString,
+            ),
+            'GetDrain': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDrain,
+                    request_deserializer=gateway_dot_pb_dot_introspection__pb2.GetDrainRequest.FromString,
+                    response_serializer=gateway_dot_pb_dot_introspection__pb2.Drain.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -305,6 +404,141 @@ class Introspection:
             '/nativelink.gateway.introspection.v1.Introspection/Watch',
             gateway_dot_pb_dot_introspection__pb2.WatchRequest.SerializeToString,
             gateway_dot_pb_dot_introspection__pb2.WatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Drain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nativelink.gateway.introspection.v1.Introspection/Drain',
+            gateway_dot_pb_dot_introspection__pb2.DrainRequest.SerializeToString,
+            gateway_dot_pb_dot_introspection__pb2.Drain.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Undrain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nativelink.gateway.introspection.v1.Introspection/Undrain',
+            gateway_dot_pb_dot_introspection__pb2.UndrainRequest.SerializeToString,
+            gateway_dot_pb_dot_introspection__pb2.UndrainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelDrain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nativelink.gateway.introspection.v1.Introspection/CancelDrain',
+            gateway_dot_pb_dot_introspection__pb2.CancelDrainRequest.SerializeToString,
+            gateway_dot_pb_dot_introspection__pb2.Drain.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDrains(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nativelink.gateway.introspection.v1.Introspection/ListDrains',
+            gateway_dot_pb_dot_introspection__pb2.ListDrainsRequest.SerializeToString,
+            gateway_dot_pb_dot_introspection__pb2.ListDrainsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDrain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nativelink.gateway.introspection.v1.Introspection/GetDrain',
+            gateway_dot_pb_dot_introspection__pb2.GetDrainRequest.SerializeToString,
+            gateway_dot_pb_dot_introspection__pb2.Drain.FromString,
             options,
             channel_credentials,
             insecure,

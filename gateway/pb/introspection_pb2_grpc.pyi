@@ -49,6 +49,32 @@ class IntrospectionStub:
     """A snapshot, then what changes, in batches, and at least one (perhaps empty) batch a second. The stream never ends by
     itself. A subscriber that is too slow gets RESOURCE_EXHAUSTED and may come back with the revision that it reached.
     """
+    Drain: _grpc.UnaryUnaryMultiCallable[_introspection_pb2.DrainRequest, _introspection_pb2.Drain]
+    """What changes the scheduler. An implementer without it answers UNIMPLEMENTED to all of these; so does one that has it, while the
+    scheduler offers no way to drain workers: the text says what to do about it. Of all of these:
+      INVALID_ARGUMENT     names the field
+      NOT_FOUND            no connected worker, no drain, has this id
+      FAILED_PRECONDITION  it contradicts what is asked for already; the text names the drain
+      ABORTED              a request with the same idempotency key is under way
+      ALREADY_EXISTS       the idempotency key was used for another request
+      RESOURCE_EXHAUSTED   as many active drains, or workers in drains, as are kept; the text says which
+      UNKNOWN              the scheduler refused; the text is what it said
+      UNAVAILABLE          the scheduler does not answer, or what it does is not observed at the moment, or the drain cannot be kept
+    Whatever fails is not kept, and nothing was asked of the scheduler, unless the text says that it may have been.
+
+    Workers get no more work, and finish what they run. Answers once the scheduler was asked for every worker that is connected and
+    meant, within ten seconds; what takes longer goes on. An active drain of the same workers is that answer; those
+    of them that somebody undrained meanwhile are drained again.
+    """
+    Undrain: _grpc.UnaryUnaryMultiCallable[_introspection_pb2.UndrainRequest, _introspection_pb2.UndrainResponse]
+    """One worker gets work again. An active drain of this worker alone is cancelled by it.
+    FAILED_PRECONDITION: an active drain by prefix or property is about the worker.
+    """
+    CancelDrain: _grpc.UnaryUnaryMultiCallable[_introspection_pb2.CancelDrainRequest, _introspection_pb2.Drain]
+    """An active drain ends. FAILED_PRECONDITION: it is not active."""
+    ListDrains: _grpc.UnaryUnaryMultiCallable[_introspection_pb2.ListDrainsRequest, _introspection_pb2.ListDrainsResponse]
+    """Active ones and those that ended of late, the latest first, without drained_workers."""
+    GetDrain: _grpc.UnaryUnaryMultiCallable[_introspection_pb2.GetDrainRequest, _introspection_pb2.Drain]
 
 @_typing.type_check_only
 class IntrospectionAsyncStub(IntrospectionStub):
@@ -64,6 +90,32 @@ class IntrospectionAsyncStub(IntrospectionStub):
     """A snapshot, then what changes, in batches, and at least one (perhaps empty) batch a second. The stream never ends by
     itself. A subscriber that is too slow gets RESOURCE_EXHAUSTED and may come back with the revision that it reached.
     """
+    Drain: _aio.UnaryUnaryMultiCallable[_introspection_pb2.DrainRequest, _introspection_pb2.Drain]  # type: ignore[assignment]
+    """What changes the scheduler. An implementer without it answers UNIMPLEMENTED to all of these; so does one that has it, while the
+    scheduler offers no way to drain workers: the text says what to do about it. Of all of these:
+      INVALID_ARGUMENT     names the field
+      NOT_FOUND            no connected worker, no drain, has this id
+      FAILED_PRECONDITION  it contradicts what is asked for already; the text names the drain
+      ABORTED              a request with the same idempotency key is under way
+      ALREADY_EXISTS       the idempotency key was used for another request
+      RESOURCE_EXHAUSTED   as many active drains, or workers in drains, as are kept; the text says which
+      UNKNOWN              the scheduler refused; the text is what it said
+      UNAVAILABLE          the scheduler does not answer, or what it does is not observed at the moment, or the drain cannot be kept
+    Whatever fails is not kept, and nothing was asked of the scheduler, unless the text says that it may have been.
+
+    Workers get no more work, and finish what they run. Answers once the scheduler was asked for every worker that is connected and
+    meant, within ten seconds; what takes longer goes on. An active drain of the same workers is that answer; those
+    of them that somebody undrained meanwhile are drained again.
+    """
+    Undrain: _aio.UnaryUnaryMultiCallable[_introspection_pb2.UndrainRequest, _introspection_pb2.UndrainResponse]  # type: ignore[assignment]
+    """One worker gets work again. An active drain of this worker alone is cancelled by it.
+    FAILED_PRECONDITION: an active drain by prefix or property is about the worker.
+    """
+    CancelDrain: _aio.UnaryUnaryMultiCallable[_introspection_pb2.CancelDrainRequest, _introspection_pb2.Drain]  # type: ignore[assignment]
+    """An active drain ends. FAILED_PRECONDITION: it is not active."""
+    ListDrains: _aio.UnaryUnaryMultiCallable[_introspection_pb2.ListDrainsRequest, _introspection_pb2.ListDrainsResponse]  # type: ignore[assignment]
+    """Active ones and those that ended of late, the latest first, without drained_workers."""
+    GetDrain: _aio.UnaryUnaryMultiCallable[_introspection_pb2.GetDrainRequest, _introspection_pb2.Drain]  # type: ignore[assignment]
 
 class IntrospectionServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -112,5 +164,61 @@ class IntrospectionServicer(metaclass=_abc_1.ABCMeta):
         """A snapshot, then what changes, in batches, and at least one (perhaps empty) batch a second. The stream never ends by
         itself. A subscriber that is too slow gets RESOURCE_EXHAUSTED and may come back with the revision that it reached.
         """
+
+    @_abc_1.abstractmethod
+    def Drain(
+        self,
+        request: _introspection_pb2.DrainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_introspection_pb2.Drain, _abc.Awaitable[_introspection_pb2.Drain]]:
+        """What changes the scheduler. An implementer without it answers UNIMPLEMENTED to all of these; so does one that has it, while the
+        scheduler offers no way to drain workers: the text says what to do about it. Of all of these:
+          INVALID_ARGUMENT     names the field
+          NOT_FOUND            no connected worker, no drain, has this id
+          FAILED_PRECONDITION  it contradicts what is asked for already; the text names the drain
+          ABORTED              a request with the same idempotency key is under way
+          ALREADY_EXISTS       the idempotency key was used for another request
+          RESOURCE_EXHAUSTED   as many active drains, or workers in drains, as are kept; the text says which
+          UNKNOWN              the scheduler refused; the text is what it said
+          UNAVAILABLE          the scheduler does not answer, or what it does is not observed at the moment, or the drain cannot be kept
+        Whatever fails is not kept, and nothing was asked of the scheduler, unless the text says that it may have been.
+
+        Workers get no more work, and finish what they run. Answers once the scheduler was asked for every worker that is connected and
+        meant, within ten seconds; what takes longer goes on. An active drain of the same workers is that answer; those
+        of them that somebody undrained meanwhile are drained again.
+        """
+
+    @_abc_1.abstractmethod
+    def Undrain(
+        self,
+        request: _introspection_pb2.UndrainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_introspection_pb2.UndrainResponse, _abc.Awaitable[_introspection_pb2.UndrainResponse]]:
+        """One worker gets work again. An active drain of this worker alone is cancelled by it.
+        FAILED_PRECONDITION: an active drain by prefix or property is about the worker.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelDrain(
+        self,
+        request: _introspection_pb2.CancelDrainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_introspection_pb2.Drain, _abc.Awaitable[_introspection_pb2.Drain]]:
+        """An active drain ends. FAILED_PRECONDITION: it is not active."""
+
+    @_abc_1.abstractmethod
+    def ListDrains(
+        self,
+        request: _introspection_pb2.ListDrainsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_introspection_pb2.ListDrainsResponse, _abc.Awaitable[_introspection_pb2.ListDrainsResponse]]:
+        """Active ones and those that ended of late, the latest first, without drained_workers."""
+
+    @_abc_1.abstractmethod
+    def GetDrain(
+        self,
+        request: _introspection_pb2.GetDrainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_introspection_pb2.Drain, _abc.Awaitable[_introspection_pb2.Drain]]: ...
 
 def add_IntrospectionServicer_to_server(servicer: IntrospectionServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

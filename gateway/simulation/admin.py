@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from email.utils import formatdate
+from urllib.parse import quote, unquote
 
 from gateway.simulation.scheduler import Scheduler
 
@@ -17,9 +18,9 @@ _DRAIN = re.compile(rb"POST /admin/scheduler/([^/ ]+)/set_drain_worker/([^/ ]+)/
 def answer(scheduler: Scheduler, head: bytes) -> bytes:
     """Drain or undrain the worker that the request names; 500 if there is none such, 404 for any other request."""
     match = _DRAIN.match(head)
-    if match is None:
+    if match is None or not scheduler.settings.has_admin:
         return _response("404 Not Found", "")
-    name, worker_id, flag = (part.decode(errors="replace") for part in match.groups())
+    name, worker_id, flag = (unquote(part.decode(errors="replace")) for part in match.groups())
     if name != scheduler.settings.scheduler_name:
         return _response("500 Internal Server Error", f"Unable to find scheduler: {name}")
     if not scheduler.set_drain(worker_id, flag == "1"):
@@ -36,7 +37,7 @@ async def set_drain(address: str, scheduler_name: str, worker_id: str, *, is_dra
     host, _, port = address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
-        path = f"/admin/scheduler/{scheduler_name}/set_drain_worker/{worker_id}/{is_draining:d}"
+        path = f"/admin/scheduler/{scheduler_name}/set_drain_worker/{quote(worker_id, safe='')}/{is_draining:d}"
         writer.write(f"POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
         answer_ = await reader.read()
     finally:

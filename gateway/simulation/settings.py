@@ -43,6 +43,8 @@ class Settings:
     action_cache: bool = False
     #: Chance that the next update overtakes one that was not sent yet, as in NativeLink's watch channels.
     coalesce: float = 0.0
+    #: The worker port has `services.admin`.
+    has_admin: bool = True
     #: Of ids and of `coalesce`.
     seed: int | None = None
     #: Completed operations listed at most; the oldest give way.

@@ -34,6 +34,7 @@ WHOLE = {
         "taps": [tap(tls=LISTENER, upstream_tls=DIAL)],
         "cas": {"endpoint": "c:1"},
         "record_link": {"listen": "0.0.0.0:7", "tls": LISTENER, "endpoints": [{"endpoint": "t:7", "tls": DIAL}]},
+        "admin": {"endpoint": "n:1", "tls": DIAL},
         "introspection": {"listen": "0.0.0.0:9", "tls": LISTENER, "endpoint": "o:9", "endpoint_tls": DIAL},
     },
 }

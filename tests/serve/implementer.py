@@ -13,17 +13,19 @@ from typing import Self
 import grpc
 
 from gateway.pb import introspection_pb2 as pb
-from gateway.pb.introspection_pb2_grpc import IntrospectionServicer, add_IntrospectionServicer_to_server
+from gateway.pb.introspection_pb2_grpc import add_IntrospectionServicer_to_server
+from tests.serve.drained import ScriptedDrains
 
 #: Messages that a watcher may lag behind before it is refused.
 _QUEUE = 10_000
 
 
-class Implementer(IntrospectionServicer):
+class Implementer(ScriptedDrains):
     """Holds a state, sends it to watchers, and what changes it. Revisions count up by one."""
 
     def __init__(self, address: str, *, epoch: str = "epoch-1", chunk: int = 1_000) -> None:
         """Args: `unix:PATH` or `host:port`; how many entities a chunk of a snapshot has."""
+        super().__init__()
         self.address = address
         self.epoch = epoch
         self.number = 1

@@ -15,6 +15,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[i
 from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]  # as above
 
 from gateway.observe.introspection.answers import Answers
+from gateway.observe.introspection.drains import DrainAnswers
 from gateway.observe.introspection.errors import answered
 from gateway.observe.introspection.feed import Feed
 from gateway.pb import introspection_pb2 as pb
@@ -27,7 +28,8 @@ _Context = grpc.aio.ServicerContext[Any, bytes]
 class IntrospectionService:
     """Delegates: one line a call."""
 
-    def __init__(self, answers: Answers, feed: Feed) -> None:
+    def __init__(self, answers: Answers, feed: Feed, drains: DrainAnswers | None = None) -> None:
+        """`drains`: None where there is no NativeLink to drain workers of."""
         self._feed = feed
         self._health = health.aio.HealthServicer()
         self._handlers = {
@@ -38,6 +40,14 @@ class IntrospectionService:
             "GetOperation": _unary(pb.GetOperationRequest, answers.get_operation),
             "Watch": grpc.unary_stream_rpc_method_handler(answered(self._watch), request_deserializer=pb.WatchRequest.FromString),
         }
+        if drains is not None:
+            self._handlers |= {
+                "Drain": _unary(pb.DrainRequest, drains.drain),
+                "Undrain": _unary(pb.UndrainRequest, drains.undrain),
+                "CancelDrain": _unary(pb.CancelDrainRequest, drains.cancel_drain),
+                "ListDrains": _unary(pb.ListDrainsRequest, drains.list_drains),
+                "GetDrain": _unary(pb.GetDrainRequest, drains.get_drain),
+            }
 
     async def register(self, server: grpc.aio.Server) -> None:
         """Put the service on a server, with reflection and health."""

@@ -6,7 +6,8 @@ are kept as immutable bytes, a snapshot is a list of references: consistent, how
 A model that was loaded from a checkpoint is published whole, unless its history is there too: then subscribers go on from where
 they were (`history`).
 
-The taps' totals and the statistics are no part of a revision: a batch that brings nothing else has the number of the batch before.
+The taps' totals, the statistics and drains are no part of a revision: a batch that brings nothing else has the number of the batch
+before.
 """
 
 from __future__ import annotations
@@ -45,6 +46,9 @@ class PublishedState:
         self.workers: dict[int, bytes] = {}
         self.operations: dict[int, bytes] = {}
         self.scheduler = OverviewBytes(b"", b"")
+        #: A Drains, encoded, as it is, and as it was published last; None: nothing is drained here.
+        self.drains: bytes | None = None
+        self._drains: bytes | None = None
         #: Changed since they were encoded: arrival -> worker id, arrivals.
         self._dirty_workers = {worker.arrival: worker.id for worker in model.workers.values()}
         self._dirty_operations: dict[int, None] = dict.fromkeys(model.operations)
@@ -117,6 +121,8 @@ class PublishedState:
         gone_workers, gone_operations = self._gone_workers, self._gone_operations
         self._fresh_workers, self._fresh_operations, self._gone_workers, self._gone_operations = {}, {}, [], []
         before, self.scheduler = self.scheduler, self._overview.encode()
+        drains = None if self._drains == self.drains else self.drains
+        self._drains = self.drains
         messages = []
         if gone_workers or gone_operations or workers or operations:
             kinds = [(arrival, encoded, True) for arrival, encoded in workers.items()]
@@ -125,7 +131,8 @@ class PublishedState:
                 part = kinds[start : start + CHUNK]
                 self.history.number += 1
                 self._keep(part, [] if start else gone_workers, [] if start else gone_operations)
-                scheduler = self.scheduler.message if start + CHUNK >= len(kinds) and before != self.scheduler else None
+                is_last = start + CHUNK >= len(kinds)
+                scheduler = self.scheduler.message if is_last and before != self.scheduler else None
                 messages.append(
                     self._batch(
                         (encoded for _, encoded, is_worker in part if is_worker),
@@ -133,11 +140,12 @@ class PublishedState:
                         [] if start else gone_workers,
                         [] if start else gone_operations,
                         scheduler,
+                        drains if is_last else None,
                     )
                 )
-        elif before != self.scheduler:
+        elif before != self.scheduler or drains is not None:
             self.history.number += before.lasting != self.scheduler.lasting
-            messages.append(self._batch((), (), (), (), self.scheduler.message))
+            messages.append(self._batch((), (), (), (), self.scheduler.message, drains))
         return messages
 
     def heartbeat(self) -> bytes:
@@ -155,12 +163,14 @@ class PublishedState:
             difference.gone_workers,
             difference.gone_operations,
             self.scheduler.message,
+            self._drains,
         )
 
     def snapshot(self) -> Iterator[bytes]:
         """The published state as WatchResponses; what is published later does not change it."""
         workers, operations = list(self.workers.values()), list(self.operations.values())
-        return _chunks(pb.Revision(epoch=self.epoch, number=self.number), workers, operations, self.scheduler.message)
+        revision = pb.Revision(epoch=self.epoch, number=self.number)
+        return _chunks(revision, workers, operations, self.scheduler.message, self._drains)
 
     def _keep(self, part: list[tuple[int, bytes, bool]], gone_workers: list[int], gone_operations: list[int]) -> None:
         """Make a batch part of the state, under its number."""
@@ -182,6 +192,7 @@ class PublishedState:
         gone_workers: Iterable[int],
         gone_operations: Iterable[int],
         scheduler: bytes | None,
+        drains: bytes | None = None,
     ) -> bytes:
         """A WatchResponse with a ChangeBatch."""
         frame = pb.ChangeBatch(
@@ -195,6 +206,7 @@ class PublishedState:
                 *field(pb.ChangeBatch.WORKERS_FIELD_NUMBER, workers),
                 *field(pb.ChangeBatch.OPERATIONS_FIELD_NUMBER, operations),
                 *field(pb.ChangeBatch.SCHEDULER_FIELD_NUMBER, () if scheduler is None else (scheduler,)),
+                *field(pb.ChangeBatch.DRAINS_FIELD_NUMBER, () if drains is None else (drains,)),
             )
         )
         return b"".join(field(pb.WatchResponse.CHANGES_FIELD_NUMBER, (batch,)))
@@ -205,7 +217,9 @@ def _new(fresh: dict[int, bytes], published: dict[int, bytes]) -> dict[int, byte
     return {arrival: encoded for arrival, encoded in fresh.items() if published.get(arrival) != encoded}
 
 
-def _chunks(revision: pb.Revision, workers: list[bytes], operations: list[bytes], scheduler: bytes) -> Iterator[bytes]:
+def _chunks(
+    revision: pb.Revision, workers: list[bytes], operations: list[bytes], scheduler: bytes, drains: bytes | None
+) -> Iterator[bytes]:
     total = len(workers) + len(operations)
     for start in range(0, total or 1, CHUNK):
         last = start + CHUNK >= total
@@ -218,6 +232,7 @@ def _chunks(revision: pb.Revision, workers: list[bytes], operations: list[bytes]
                 *field(pb.SnapshotChunk.WORKERS_FIELD_NUMBER, of_workers),
                 *field(pb.SnapshotChunk.OPERATIONS_FIELD_NUMBER, of_operations),
                 *field(pb.SnapshotChunk.SCHEDULER_FIELD_NUMBER, (scheduler,) if last else ()),
+                *field(pb.SnapshotChunk.DRAINS_FIELD_NUMBER, (drains,) if last and drains is not None else ()),
             )
         )
         yield b"".join(field(pb.WatchResponse.SNAPSHOT_FIELD_NUMBER, (chunk,)))

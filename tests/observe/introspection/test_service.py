@@ -204,3 +204,8 @@ async def test_reflection_names_the_service(served: Served) -> None:
 async def test_the_standard_health_service_answers(served: Served, service: str) -> None:
     answer = await health_pb2_grpc.HealthStub(served.channel).Check(health_pb2.HealthCheckRequest(service=service))
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_where_nothing_can_be_drained_that_is_not_implemented(served: Served) -> None:
+    code, _ = await status_of(served.stub.Drain(pb.DrainRequest(id_prefix="w")))
+    assert code is grpc.StatusCode.UNIMPLEMENTED

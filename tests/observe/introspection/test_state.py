@@ -247,3 +247,25 @@ def test_a_state_that_was_loaded_is_published_whole_in_its_own_epoch() -> None:
     assert response.changes.revision == pb.Revision(epoch="epoch-2", number=1)
     assert len(response.changes.workers) == 1
     assert replica_of(following).operations == replica_of(observed).operations
+
+
+def test_drains_are_brought_whole_when_they_change_and_are_no_new_revision() -> None:
+    observed = Observed()
+    (first,) = observed.publish()
+    number = first.changes.revision.number
+    assert not first.changes.HasField("drains")
+    assert not pb.WatchResponse.FromString(next(observed.state.snapshot())).snapshot.HasField("drains")
+    drains = pb.Drains(drains=[pb.Drain(id="d-1", id_prefix="w")])
+    observed.state.drains = drains.SerializeToString()
+    (told,) = observed.publish()
+    assert told.changes.drains == drains
+    assert told.changes.revision.number == number
+    assert observed.publish() == []
+    assert pb.WatchResponse.FromString(next(observed.state.snapshot())).snapshot.drains == drains
+    behind = observed.state.since(number)
+    assert behind is not None
+    assert pb.WatchResponse.FromString(behind).changes.drains == drains
+    observed.worker("w-1")
+    observed.state.drains = b""
+    (with_worker,) = observed.publish()
+    assert (len(with_worker.changes.workers), with_worker.changes.HasField("drains")) == (1, True)

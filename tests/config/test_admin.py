@@ -1,0 +1,27 @@
+"""`gateway.admin`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config.types import Address, Admin, DialTls
+from tests.config.files import loaded, problems
+
+
+def test_without_it_the_tap_that_carries_admin_is_called(tmp_path: Path) -> None:
+    assert loaded(tmp_path, {}).admin == Admin(None, "/admin", None)
+
+
+def test_every_key_of_it(tmp_path: Path) -> None:
+    admin = {"endpoint": "nativelink:50061", "path": "/our/admin", "tls": {}}
+    found = loaded(tmp_path, {"gateway": {"admin": admin}}).admin
+    assert found == Admin(Address("nativelink", 50061), "/our/admin", DialTls())
+
+
+@pytest.mark.parametrize("path", ["admin", "/admin/", "/", "/ad min", "/admin?x", "/admin\r\nX: y"])
+def test_a_path_that_is_none_is_a_problem(path: str, tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, {"gateway": {"admin": {"path": path}}})
+    assert problem.startswith("gateway.admin.path: ")
+    assert "services.admin.path" in problem
