@@ -22,6 +22,9 @@ ROOT = Path(__file__).parents[2]
 #: Of curl, those that take a value.
 _WITH_VALUE = {"-H", "--header", "-X", "--request", "-d", "--data", "-o", "--max-time", "--cacert", "--cert", "--key"}
 _FLAGS = {"-s", "-f", "-S", "-N", "--fail", "--silent", "--no-buffer", "--show-error"}
+#: Programs of others: the files of the tree that they are told of have to be there.
+_OTHERS = {"chmod", "export", "install", "kubectl", "mkdir", "openssl", "pip", "python3", "sudo", "systemctl"}
+_OF_THE_TREE = re.compile(r"(?:benchmarks|deploy|docs|gateway|protos|requirements|scripts|tests)/.+")
 #: NativeLink's own, which curl may be used on, too.
 _NATIVELINKS = "/admin/scheduler/"
 
@@ -47,7 +50,12 @@ def problem(words: list[str]) -> str | None:
         words = words[1:]
     if not words:
         return None
-    name, *rest = words
+    name, *rest = Path(words[0]).name if words[0].startswith("/") else words[0], *words[1:]
+    missing = [word for word in rest if _OF_THE_TREE.fullmatch(word) and not list(ROOT.glob(word))]
+    if missing:
+        return f"there is no {', '.join(missing)}"
+    if name in _OTHERS:
+        return None
     if name.startswith("scripts/") or name == ".":
         script = ROOT / (rest[0] if name == "." else name)
         there = script.is_file() and (name == "." or os.access(script, os.X_OK))
