@@ -27,6 +27,7 @@ from gateway.errors import StartError
 from gateway.listeners import listening
 from gateway.lock import exclusive_lock
 from gateway.notify import notify
+from gateway.private_file import write_privately
 from gateway.role_process import PACES, Role
 from gateway.succession import Listeners, Offer, Predecessor, came
 from gateway.tls import DialContext, ListenerContext
@@ -148,7 +149,10 @@ class Supervisor:
         """What this one's roles read. A predecessor's still read theirs."""
         name = f"running-{os.getpid()}.json" if self._take_over else "running.json"
         running = self._config.state_dir / name
-        _write_privately(running, to_json(self._config))
+        try:
+            write_privately(running, to_json(self._config))
+        except OSError as error:
+            raise StartError(f"gateway.state_dir: cannot write {running}: {error.strerror}") from error
         if self._take_over:
             stack.callback(running.unlink, missing_ok=True)
         return running
@@ -223,20 +227,3 @@ def _check_certificates(config: Config) -> None:
         ListenerContext(listener, "gateway.introspection.tls")
     if endpoint is not None:
         DialContext(endpoint, "gateway.introspection.endpoint_tls")
-
-
-def _write_privately(file: Path, text: str) -> None:
-    """Whole or not at all, and for this user only.
-
-    Raises:
-        StartError: it cannot be written, as where the disk is full.
-    """
-    draft = file.with_suffix(".new")
-    try:
-        draft.unlink(missing_ok=True)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as opened:  # noqa: PTH123 # a descriptor has no path
-            opened.write(text)
-        draft.replace(file)
-    except OSError as error:
-        raise StartError(f"gateway.state_dir: cannot write {file}: {error.strerror}") from error

@@ -124,7 +124,7 @@ def test_mistakes_in_the_configuration_are_told_by_every_command_and_nothing_sta
     assert main([name, "--config", str(file)]) == 2
     assert capsys.readouterr().err.splitlines() == [
         f"nativelink-gateway {name}: 2 problems in {file}",
-        "gateway.authentication: 5: one of auto, none",
+        "gateway.authentication: 5: one of auto, none, required",
         "gateway.tapps: []: no such key; the nearest is taps",
     ]
     assert not (tmp_path / "state").exists()

@@ -10,6 +10,7 @@ from pathlib import Path
 from gateway import __version__
 from gateway.cli.inspection import add_arguments as add_inspection
 from gateway.cli.recording import DEFAULT_BYTES, LEAST_BYTES
+from gateway.cli.tokens import add_arguments as add_tokens
 from gateway.client.arguments import COMMANDS as QUESTIONS
 from gateway.client.arguments import add_arguments as add_question
 from gateway.logs import LEVELS
@@ -39,6 +40,7 @@ _COMMANDS = {
     "serve": "one role: answer HTTP from the introspection service",
     "inspect": "print what is in a recording, or write one that may be shown to others",
     "check-config": "print the resolved configuration, or every mistake in it, and exit",
+    "token": "make, list, revoke and show the tokens that are sent over HTTP",
     "demo": "a simulated NativeLink with workers and builds behind the whole gateway, to try it out",
     **QUESTIONS,
 }
@@ -59,6 +61,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         command = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.", allow_abbrev=False)
         if name == "inspect":
             add_inspection(command)
+            continue
+        if name == "token":
+            add_tokens(command)
             continue
         if name in QUESTIONS:
             add_question(command, name)

@@ -15,6 +15,7 @@ from gateway.cli.arguments import parse
 from gateway.cli.inspection import inspect
 from gateway.cli.process import DEFECT, NICENESS, die_with, give_way, raise_descriptor_limit, run_until_stopped
 from gateway.cli.recording import RecordTo
+from gateway.cli.tokens import change_tokens
 from gateway.client.arguments import COMMANDS as QUESTIONS
 from gateway.config.load import load_config
 from gateway.config.resolved import to_json
@@ -39,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         if options.command == "inspect":
             inspect(options)
+            return 0
+        if options.command == "token":
+            change_tokens(options)
             return 0
         if options.command == "demo" and options.record is not None:
             from gateway.cli.demo_recording import record_demo  # noqa: PLC0415 # as the demo itself, with the whole simulation

@@ -221,10 +221,11 @@ class Gateway:
         said = _said(answer)
         status = answer.status
         if status == 401:
-            why = "does not accept the token of" if self._has_token else "wants a token: put it into"
-            return RefusedError(f"{self.url} {why} {TOKEN_VARIABLE}{_behind(said)}")
+            why = f"does not accept the token of {TOKEN_VARIABLE}" if self._has_token else "wants a token"
+            do = f"put one into {TOKEN_VARIABLE}, that of `nativelink-gateway token show` or `token new` on its machine"
+            return RefusedError(f"{self.url} {why}: {do}{_behind(said)}")
         if status == 403:
-            return RefusedError(f"{self.url} does not let us read{_behind(said)}")
+            return RefusedError(f"{self.url} does not let us do that{_behind(said)}")
         if 300 <= status < 400:
             where = answer.headers.get("location", "somewhere")
             return NoAnswerError(f"{self.url} says that it is elsewhere, at {where}: say so with --url or {URL_VARIABLE}")

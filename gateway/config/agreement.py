@@ -6,7 +6,7 @@ In: the resolved configuration. Out: notes of names that are used twice and of a
 from __future__ import annotations
 
 from gateway.config.problems import Problems
-from gateway.config.types import Address, Config
+from gateway.config.types import Address, Authentication, Config
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104 # compared with, never bound
@@ -35,6 +35,9 @@ def check_agreement(config: Config, problems: Problems, *, http_setting: str) ->
                     f"another address than gateway.taps[{position}].upstream has: NativeLink listens there, not we",
                 )
     _check_certificates(config, problems)
+    if config.credentials.local_read and config.authentication is not Authentication.AUTO:
+        right = f'false: with gateway.authentication "{config.authentication.value}" it means nothing'
+        problems.add("gateway.credentials.local_read", value=True, right=right)
     names = [tap.name for tap in config.taps]
     for index, name in enumerate(names):
         if name in names[:index]:

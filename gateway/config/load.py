@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gateway.config.admin import read_admin
 from gateway.config.agreement import check_agreement
+from gateway.config.credentials import read_credentials
 from gateway.config.document import read_document
 from gateway.config.introspection import read_introspection
 from gateway.config.links import read_record_link
@@ -91,6 +92,7 @@ def load_config(
         admin=read_admin(own.section("admin")),
         serve=_serve(own.section("serve")),
         authentication=own.word("authentication", Authentication, Authentication.AUTO),
+        credentials=read_credentials(own.section("credentials")),
         instances=_instances(own, theirs, scheduler_name),
         stop_timeout_s=own.number("stop_timeout_s", _STOP_TIMEOUT_S, least=0.5, most=600),
     )

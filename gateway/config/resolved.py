@@ -75,6 +75,10 @@ def to_values(config: Config) -> dict[str, Any]:
                 "tls": _dial_tls(config.admin.tls),
             },
             "authentication": config.authentication.value,
+            "credentials": {
+                "tokens_file": config.credentials.tokens_file and str(config.credentials.tokens_file),
+                "local_read": config.credentials.local_read,
+            },
             "instances": dict(config.instances),
             "state_dir": str(config.state_dir),
             "stop_timeout_s": config.stop_timeout_s,

@@ -28,12 +28,27 @@ class PropertyType(Enum):
 
 
 class Authentication(Enum):
-    """Who may read."""
+    """Who needs a credential."""
 
-    #: Loopback peers only.
+    #: All but peers on this machine, and they too once anything is in `credentials`.
     AUTO = "auto"
-    #: Everybody who can connect.
+    #: Everybody.
+    REQUIRED = "required"
+    #: Nobody, to read.
     NONE = "none"
+
+
+class Role(Enum):
+    """What somebody may do; the value is the word of configuration and credentials."""
+
+    #: Everything that only shows.
+    READER = "reader"
+    #: Also what changes NativeLink.
+    OPERATOR = "operator"
+
+    def includes(self, other: Role) -> bool:
+        """Whether this one may do what the other may."""
+        return self is other or self is Role.OPERATOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +237,16 @@ class Admin:
 
 
 @dataclass(frozen=True, slots=True)
+class Credentials:
+    """`gateway.credentials`: what is accepted from who asks over HTTP."""
+
+    #: Where tokens are kept; None: in state_dir, as soon as there are any.
+    tokens_file: Path | None = None
+    #: With `authentication` "auto": peers on this machine read without one, whatever there is.
+    local_read: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything that any role needs."""
 
@@ -251,8 +276,10 @@ class Config:
     serve: Serve = field(default_factory=Serve)
     #: Where NativeLink is asked to drain workers.
     admin: Admin = field(default_factory=Admin)
-    #: Who may read: `auto`: loopback peers only; `none`: everybody who can connect.
+    #: Who needs a credential: `auto`: all but this machine, and it too once there is one; `required`: everybody; `none`: nobody.
     authentication: Authentication = Authentication.AUTO
+    #: What is accepted from who asks over HTTP.
+    credentials: Credentials = field(default_factory=Credentials)
     #: Instance name to scheduler, where several schedulers share a listener.
     instances: dict[str, str] = field(default_factory=dict)
     #: Within how long stop signals end everything.
@@ -277,3 +304,13 @@ class Config:
     def introspection_socket(self) -> Path:
         """The unix socket on which `observe` answers this machine's `serve`."""
         return self.state_dir / "introspection.sock"
+
+    @property
+    def tokens_file(self) -> Path:
+        """The tokens that people made, as hashes."""
+        return self.credentials.tokens_file or self.state_dir / "tokens.json"
+
+    @property
+    def first_token_file(self) -> Path:
+        """The token that is made at a first start, so that there is one."""
+        return self.state_dir / "first-token"

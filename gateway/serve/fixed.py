@@ -27,7 +27,6 @@ class Fixed:
         tag, body = twin
         reply = Reply(b"", status=NOT_MODIFIED) if has_already(asked.if_none_match, tag) else Reply(body)
         reply.headers["ETag"] = tag
-        reply.headers["Vary"] = "Accept-Encoding"
         if coding != IDENTITY and reply.status != NOT_MODIFIED:
             reply.headers["Content-Encoding"] = coding
         return reply

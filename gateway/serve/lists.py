@@ -78,7 +78,6 @@ class Lists:
             reply = await self._reply(asked.target, replica, body, coding)
         reply.headers["ETag"] = tag
         reply.headers[REVISION] = position
-        reply.headers["Vary"] = "Accept-Encoding"
         return reply
 
     async def _full(
@@ -99,7 +98,6 @@ class Lists:
             replica.bodies.put(query, moment, body)
         reply = await self._reply(asked.target, replica, body, choose(asked.accepts))
         reply.headers[REVISION] = position
-        reply.headers["Vary"] = "Accept-Encoding"
         return reply
 
     async def _reply(self, target: Target, replica: Replica, body: ListBody, coding: str) -> Reply:

@@ -6,7 +6,7 @@ A body is rendered once for every second and every state that it is asked in, so
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 
 from gateway.pb import introspection_pb2 as pb
 from gateway.serve.shape import HealthJson, metrics_json, nanoseconds, status_json, to_json
@@ -24,9 +24,24 @@ def nothing_known(upstream: Upstream) -> str:
 class Overview:
     """Renders the three documents that are about everything."""
 
-    def __init__(self, upstream: Upstream, *, now: Callable[[], float] = time.time, wall: Callable[[], float] = time.time) -> None:
-        """Args: who is followed; the clock of uptimes; that of the machine, for the time of an answer. In Unix seconds."""
+    def __init__(
+        self,
+        upstream: Upstream,
+        own_notes: Callable[[], Sequence[str]] = tuple,
+        *,
+        now: Callable[[], float] = time.time,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """What it is made of.
+
+        Args:
+            upstream: who is followed.
+            own_notes: what this process has to say besides.
+            now: the clock of uptimes, in Unix seconds.
+            wall: that of the machine, for the time of an answer.
+        """
         self._upstream = upstream
+        self._own_notes = own_notes
         self._now = now
         self._wall = wall
         #: {document: (the Scheduler message and what else it was rendered from, the document)}
@@ -48,6 +63,7 @@ class Overview:
         replica = self._upstream.replica
         scheduler = replica.scheduler if replica is not None else _NOTHING_KNOWN
         status, reasons = self.judge()
+        notes = self.notes(scheduler)
 
         def render() -> bytes:
             return to_json(
@@ -56,11 +72,11 @@ class Overview:
                     timestamp=wall,
                     uptime_seconds=_uptime_seconds(scheduler, now),
                     reasons=reasons,
-                    notes=list(scheduler.health.notes),
+                    notes=notes,
                 )
             )
 
-        return status != "unhealthy", self._once("health", scheduler, (int(now), wall, status, *reasons), render)
+        return status != "unhealthy", self._once("health", scheduler, (int(now), wall, status, *reasons, "", *notes), render)
 
     def judge(self) -> tuple[str, list[str]]:
         """The status word and why it is not "healthy"."""
@@ -78,6 +94,10 @@ class Overview:
         if stale or health.status == pb.Health.DEGRADED:
             return "degraded", reasons
         return "healthy", []
+
+    def notes(self, scheduler: pb.Scheduler) -> list[str]:
+        """What a person should know although nothing is wrong."""
+        return [*scheduler.health.notes, *self._own_notes()]
 
     def _once(self, document: str, scheduler: pb.Scheduler, basis: Hashable, render: Callable[[], bytes]) -> bytes:
         kept = self._rendered.get(document)

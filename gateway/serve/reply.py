@@ -19,6 +19,12 @@ from aiohttp.http import HttpVersion11
 WRITE_LIMIT_S = 60.0
 
 NOT_MODIFIED = 304
+#: It is true now, and for who asked: whoever wants it again asks again.
+GATED = "Cache-Control: private, no-cache\r\nVary: Authorization, Accept-Encoding"
+#: The same where Accept matters too.
+NEGOTIATED = "Cache-Control: private, no-cache\r\nVary: Authorization, Accept, Accept-Encoding"
+#: For everybody.
+OPEN = "Cache-Control: no-cache"
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -26,12 +32,27 @@ class Reply(web.StreamResponse):
     """An answer with all its bytes at hand, JSON unless said otherwise. For HEAD only its head is sent."""
 
     def __init__(
-        self, body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None, content_type: str = "application/json"
+        self,
+        body: bytes,
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+        caching: str = GATED,
     ) -> None:
-        """Args: the body; its status; headers besides those that every answer has; what the body is."""
+        """What it is made of.
+
+        Args:
+            body: all of it.
+            status: with its usual reason.
+            headers: besides those that every answer has.
+            content_type: what the body is.
+            caching: the headers about who may keep it.
+        """
         super().__init__(status=status, reason=_REASONS[status], headers=headers)
         self._content = body
         self._type = content_type
+        self._caching = caching
         self._closes = False
         self._request: web.BaseRequest | None = None
 
@@ -73,11 +94,7 @@ class Reply(web.StreamResponse):
         lines = [f"HTTP/1.1 {self.status} {self.reason}"]
         if self.status != NOT_MODIFIED:
             lines += self._content_headers()
-        lines += [
-            # It is true now; whoever wants it again asks again.
-            "Cache-Control: no-cache",
-            f"Date: {_date()}",
-        ]
+        lines += [self._caching, f"Date: {_date()}"]
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
         if not self.keep_alive:
             lines.append("Connection: close")

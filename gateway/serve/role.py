@@ -15,6 +15,7 @@ from aiohttp import web
 
 from gateway.config.types import Address, Config
 from gateway.errors import StartError
+from gateway.serve.authentication.opening import open_gate
 from gateway.serve.clock import steady_clock
 from gateway.serve.overview import Overview
 from gateway.serve.routes import Routes
@@ -74,10 +75,11 @@ async def run(
     listener = listener if listener is not None else bind(config)
     upstream = Upstream(config)
     steady = now or steady_clock()
-    overview = Overview(upstream, now=steady, wall=now or time.time)
+    gate = open_gate(config)
+    overview = Overview(upstream, gate.notes, now=steady, wall=now or time.time)
     siblings = Siblings(config.serve_sockets if process is not None else config.serve_sockets[:1], process or 0)
     routes = Routes(upstream, overview, siblings, now=steady)
-    server = make_server(routes, config.authentication)
+    server = make_server(routes, gate)
     runner = web.ServerRunner(server, shutdown_timeout=config.stop_timeout_s * _SHUTDOWN_SHARE)
     await runner.setup()
     async with siblings.answering(lambda: msgspec.msgpack.encode(routes.exposition.part())), asyncio.TaskGroup() as tasks:

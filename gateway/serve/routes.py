@@ -27,7 +27,7 @@ from gateway.serve.overview import Overview, nothing_known
 from gateway.serve.parameters import events_query, is_full, no_parameters, operation_question, waits
 from gateway.serve.problems import ProblemError, not_found, not_ready, quoted
 from gateway.serve.replica import Replica
-from gateway.serve.reply import NOT_MODIFIED, Reply
+from gateway.serve.reply import NOT_MODIFIED, OPEN, Reply
 from gateway.serve.routing import Found, Routing
 from gateway.serve.shape import ProbeJson, to_json
 from gateway.serve.siblings import Siblings
@@ -177,12 +177,12 @@ class Routes:
 
     async def _livez(self, asked: Asked) -> Reply:
         no_parameters(asked.target)
-        return Reply(_ALIVE)
+        return Reply(_ALIVE, caching=OPEN)
 
     async def _readyz(self, asked: Asked) -> Reply:
         no_parameters(asked.target)
         self._replica()
-        return Reply(_READY)
+        return Reply(_READY, caching=OPEN)
 
     async def _described(self, asked: Asked) -> Reply:
         no_parameters(asked.target)

@@ -1,4 +1,4 @@
-"""Server: routes and a rule of access come in, an aiohttp server whose every answer but one is JSON goes out.
+"""Server: routes and the gate before them come in, an aiohttp server whose every answer but one is JSON goes out.
 
 It is aiohttp's low-level server: no Application, so that an address with any id in it is looked up here, once, and nothing but the
 routes answers.
@@ -12,10 +12,9 @@ from time import perf_counter
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
-from gateway.config.types import Authentication
-from gateway.serve.access import check_access
+from gateway.config.types import Role
 from gateway.serve.authentication.caller import CALLER
-from gateway.serve.authentication.role import Role
+from gateway.serve.authentication.gate import Gate
 from gateway.serve.metrics.latencies import OTHER
 from gateway.serve.problems import Handler, ProblemError, answer_problems, problem_reply
 from gateway.serve.reply import Reply
@@ -70,7 +69,7 @@ class JsonServer(web.Server):
         )
 
 
-def make_server(routes: Routes, authentication: Authentication) -> JsonServer:
+def make_server(routes: Routes, gate: Gate) -> JsonServer:
     """A server of the routes; call it within a running loop."""
 
     async def permitted(request: web.BaseRequest) -> web.StreamResponse:
@@ -78,10 +77,10 @@ def make_server(routes: Routes, authentication: Authentication) -> JsonServer:
             target, found = routes.find(request)
         except ProblemError:
             # Whoever may not read is not told what is wrong with the address either.
-            check_access(authentication, request.remote, Role.READER)
+            gate.admit(request, Role.READER)
             raise
         if found.role is not None:
-            request[CALLER] = check_access(authentication, request.remote, found.role)
+            request[CALLER] = gate.admit(request, found.role)
         return await routes.answer(request, target, found)
 
     handler: Handler = answer_problems(permitted)

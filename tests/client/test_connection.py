@@ -70,7 +70,7 @@ def error(text: str) -> bytes:
         (response(404, error("Operation x not found")), NotAsAskedError, "Operation x not found"),
         (response(503, error("Nothing is known yet")), NotReadyError, "Nothing is known yet"),
         (response(401, b""), NoAnswerError, "URL does not accept the token of NATIVELINK_GATEWAY_TOKEN"),
-        (response(403, error("local only")), NoAnswerError, "URL does not let us read: local only"),
+        (response(403, error("local only")), NoAnswerError, "URL does not let us do that: local only"),
         (response(302, b"", Location="http://else/\x9b"), NoAnswerError, "URL says that it is elsewhere, at http://else/Â\\x9b"),
         (response(500, error("a defect")), NoAnswerError, "URL answered 500: a defect"),
         (response(404, b"<html>"), NoAnswerError, "what answers at URL is no gateway"),
@@ -95,7 +95,10 @@ async def test_what_is_no_answer_is_one_sentence(answer: bytes, kind: type[Quest
 
 async def test_without_a_token_it_is_said_where_one_goes() -> None:
     async with peering(lambda _: [response(401, error("who are you?"))]) as peer:
-        with pytest.raises(NoAnswerError, match="wants a token: put it into NATIVELINK_GATEWAY_TOKEN: who are you"):
+        with pytest.raises(
+            NoAnswerError,
+            match=r"wants a token: put one into NATIVELINK_GATEWAY_TOKEN, .*`token new` .*: who are you",
+        ):
             await ask(peer.url)
 
 

@@ -165,7 +165,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_key_its_value_and_what_is_r
         'gateway.scheduler.supported_platform_properties.cpu_count: "min": one of exact, ignore, minimum, priority',
         "gateway.retention.complete_s: 60: no such key; the nearest is completed_s",
         "gateway.introspection: []: an object, { … }",
-        'gateway.authentication: "open": one of auto, none',
+        'gateway.authentication: "open": one of auto, none, required',
         "gateway.instances.main: null: a string",
         "gateway.stop_timeout_s: 0: a number from 0.5 to 600",
         'gateway.state-dir: "/srv": no such key; the nearest is state_dir',

@@ -17,7 +17,15 @@ def test_the_resolved_file_means_the_same(tmp_path: Path) -> None:
             "introspection": {"listen": "0.0.0.0:9", "tls": tls, "endpoint": "o:9", "endpoint_tls": dial},
         }
     }
-    odd = {"gateway": {"taps": [tap(name="$$x é", scheduler="S")], "state_dir": "/a$$b", "cas": None, "instances": {"$i": "$$S"}}}
+    odd = {
+        "gateway": {
+            "taps": [tap(name="$$x é", scheduler="S")],
+            "state_dir": "/a$$b",
+            "cas": None,
+            "credentials": {"tokens_file": "/t", "local_read": True},
+            "instances": {"$i": "$$S"},
+        }
+    }
     for config in (
         loaded(tmp_path),
         loaded(tmp_path, WHOLE),
@@ -31,5 +39,7 @@ def test_the_resolved_file_means_the_same(tmp_path: Path) -> None:
 def test_it_has_every_key_of_the_designs_whole_file(tmp_path: Path) -> None:
     resolved = json.loads(to_json(loaded(tmp_path, WHOLE)))
     assert set(resolved) == {"servers", "gateway"}
-    assert {"taps", "cas", "scheduler", "retention", "introspection", "authentication", "state_dir"} <= set(resolved["gateway"])
+    assert {"taps", "cas", "scheduler", "retention", "introspection", "authentication", "credentials", "state_dir"} <= set(
+        resolved["gateway"]
+    )
     assert resolved["gateway"]["state_dir"] == "/home/somebody/.local/state/nativelink-gateway"

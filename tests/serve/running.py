@@ -33,7 +33,7 @@ class Client:
 
     async def get(self, address: str, *, method: str = "GET", headers: str = "") -> Answer:
         """One request."""
-        request = f"{method} {address} HTTP/1.1\r\nHost: gateway\r\n{headers}Connection: close\r\n\r\n"
+        request = f"{method} {address} HTTP/1.1\r\nHost: localhost\r\n{headers}Connection: close\r\n\r\n"
         return parse(await self.exchange(request.encode()))
 
     async def exchange(self, request: bytes) -> bytes:
@@ -43,6 +43,17 @@ class Client:
             writer.write(request)
             async with asyncio.timeout(PATIENCE_S):
                 return await reader.read()
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+    async def status(self, address: str, *, method: str = "GET", headers: str = "") -> int:
+        """Of the answer, whatever comes behind its first line."""
+        reader, writer = await asyncio.open_connection(self.host, self.port)
+        try:
+            writer.write(f"{method} {address} HTTP/1.1\r\nHost: localhost\r\n{headers}Connection: close\r\n\r\n".encode())
+            async with asyncio.timeout(PATIENCE_S):
+                return int((await reader.readline()).split(b" ")[1])
         finally:
             writer.close()
             await writer.wait_closed()

@@ -33,7 +33,7 @@ def test_who_has_it_is_not_sent_it(coding: str) -> None:
     first = fixed.reply(asked(coding))
     again = fixed.reply(asked(coding, first.headers["ETag"]))
     assert (again.status, again._content) == (304, b"")
-    assert (again.headers["ETag"], again.headers["Vary"]) == (first.headers["ETag"], first.headers["Vary"])
+    assert again.headers["ETag"] == first.headers["ETag"]
     assert "Content-Encoding" not in again.headers
 
 

@@ -74,7 +74,7 @@ async def test_a_large_body_arrives_whole(site: Site) -> None:
 
 async def test_a_peer_that_goes_away_is_forgotten(site: Site) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", site.client.port)
-    writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
     await reader.readexactly(1)
     writer.transport.abort()
 
@@ -88,7 +88,7 @@ async def test_a_peer_that_goes_away_is_forgotten(site: Site) -> None:
 async def test_a_peer_that_takes_nothing_is_disconnected(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reply_module, "WRITE_LIMIT_S", 0.2)
     with socket.create_connection(("127.0.0.1", site.client.port)) as peer:
-        peer.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        peer.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
         async def ended() -> bool:
             return bool(site.ends)
@@ -107,7 +107,7 @@ async def test_a_peer_that_left_before_the_answer_costs_no_write() -> None:
 
     runner, port = await serve(late)
     _, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
     server = runner.server
     assert server is not None
 

@@ -21,7 +21,7 @@ async def client(config: Config, implementer: Implementer) -> AsyncIterator[Clie
 
 
 async def test_head_and_body_are_exactly_these_bytes(client: Client) -> None:
-    response = await client.exchange(b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    response = await client.exchange(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     date = parse(response).headers["Date"]
     assert response == (
         b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 18\r\nCache-Control: no-cache\r\n"
@@ -37,11 +37,11 @@ async def test_nothing_says_which_software_answers(client: Client) -> None:
 
 async def test_a_connection_carries_many_requests_also_pipelined_and_a_body_that_nobody_asked_for(client: Client) -> None:
     response = await client.exchange(
-        b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
-        b"GET /readyz HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"
-        b"HEAD /api/v1/operations HTTP/1.1\r\nHost: a\r\n\r\n"
-        b"GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n"
-        b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody"
+        b"HEAD /api/v1/operations HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     )
     assert response.count(b"HTTP/1.1 200 OK") == 4
     assert response.count(b"HTTP/1.1 404 Not Found") == 1
@@ -68,15 +68,15 @@ async def test_what_is_no_http_gets_the_documented_error_and_is_disconnected(cli
 
 async def test_a_line_over_the_bound_gets_the_documented_error(client: Client) -> None:
     for sent in (
-        b"GET /" + b"a" * 9_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
-        b"GET /livez HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 9_000 + b"\r\n\r\n",
+        b"GET /" + b"a" * 9_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 9_000 + b"\r\n\r\n",
     ):
         answer = parse(await client.exchange(sent))
         assert (answer.status, answer.body) == (400, golden("error_line_too_long"))
 
 
 async def test_bytes_that_are_not_utf_8_get_the_documented_error(client: Client) -> None:
-    answer = parse(await client.exchange(b"GET /api/v1/workers/\xff HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))
+    answer = parse(await client.exchange(b"GET /api/v1/workers/\xff HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
     assert answer.status == 400
     assert answer.body in {golden("error_not_utf8"), golden("error_not_http")}
 
@@ -126,7 +126,8 @@ async def test_a_peer_that_is_not_loopback_is_refused_unless_everybody_may_read(
             if address == "/livez" or authentication is Authentication.NONE:
                 assert answer.status in {200, 404}
             else:
-                assert (answer.status, answer.body) == (403, golden("error_peer"))
+                assert (answer.status, answer.body) == (401, golden("error_no_credential"))
+                assert answer.headers["WWW-Authenticate"] == 'Bearer realm="nativelink-gateway"'
 
 
 async def test_ids_that_a_parser_might_trip_over_are_answered(client: Client) -> None:

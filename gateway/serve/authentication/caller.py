@@ -7,7 +7,7 @@ from enum import Enum
 
 from aiohttp import web
 
-from gateway.serve.authentication.role import Role
+from gateway.config.types import Role
 
 
 class Kind(Enum):
@@ -23,10 +23,21 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """Who somebody is, wherever they are."""
+
+    #: The token's name, the certificate's subject, the JWT's sub, else the word of `kind`.
+    name: str
+    kind: Kind
+    #: None: it is known who it is, and nothing says what they may do.
+    role: Role | None
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks. There is no secret in it: it may be logged."""
 
-    #: The token's name, the certificate's subject, the JWT's sub, else the word of `kind`.
+    #: As `Identity` has it.
     name: str
     kind: Kind
     role: Role

@@ -1,18 +1,7 @@
-"""Role: what somebody may do."""
+"""Role: what somebody may do, as the configuration has it."""
 
 from __future__ import annotations
 
-from enum import Enum
+from gateway.config.types import Role
 
-
-class Role(Enum):
-    """The value is the word of configuration and credentials."""
-
-    #: Everything that only shows.
-    READER = "reader"
-    #: Also what changes NativeLink.
-    OPERATOR = "operator"
-
-    def includes(self, other: Role) -> bool:
-        """Whether this one may do what the other may."""
-        return self is other or self is Role.OPERATOR
+__all__ = ["Role"]

@@ -11,13 +11,9 @@ from gateway.serve.waiting import REACHED, TIMED_OUT, WAITED
 
 JSON = "application/json"
 
-CACHE_CONTROL = Header(
-    "Cache-Control", "It is true now; whoever wants it again asks again.", {"type": "string", "enum": ["no-cache"]}
-)
 ETAG = Header("ETag", "The same tag is the same bytes. For `If-None-Match`.", {"type": "string", "pattern": '^"[^"]+"$'})
 LIST_ETAG = Header(ETAG.name, f"{ETAG.text} Not with `view=full`.", ETAG.schema)
 AGE = Header("Age", "While `observe` is away: seconds since the last state that is known of it.", {"type": "integer", "minimum": 0})
-VARY = Header("Vary", "What the answer depends on besides the address.", {"type": "string"})
 CONTENT_ENCODING = Header(
     "Content-Encoding",
     f"If the client accepts one and the body has {LEAST_BYTES} bytes or more.",
@@ -37,6 +33,11 @@ LINK = Header(
 )
 WAIT_ENDED = Header(WAITED, "With `wait_for`: how the wait ended.", {"type": "string", "enum": [REACHED, TIMED_OUT]})
 UNBUFFERED = Header("X-Accel-Buffering", "nginx passes on what it gets at once.", {"type": "string", "enum": ["no"]})
+AUTHENTICATE = Header(
+    "WWW-Authenticate",
+    'What is wanted; `error="invalid_token"` where the credential is not known.',
+    {"type": "string", "pattern": '^Bearer realm="nativelink-gateway"(, error="invalid_token")?$'},
+)
 RETRY_AFTER = Header("Retry-After", "Seconds.", {"type": "integer", "enum": [RETRY_AFTER_S]})
 
 
@@ -62,11 +63,18 @@ BAD = _problem(
     "The address says something that is not understood; the text says what would be right.",
     "Unknown parameter 'stages': did you mean stage? This address takes view, stage, worker_id, limit",
 )
+UNAUTHENTICATED = _problem(
+    401,
+    "Unauthenticated",
+    "A credential is needed, or the one that is shown is not known, or not any more; also where there is no such address.",
+    "The credential is not known here, or not any more",
+    AUTHENTICATE,
+)
 FORBIDDEN = _problem(
     403,
     "Forbidden",
-    "Only peers on this machine may read, unless the configuration says otherwise.",
-    "Reading is open to this machine only",
+    "The credential is known and has not the role; also where there is no such id.",
+    "This needs the role operator, which the credential has not",
 )
 MISSING = _problem(404, "NotFound", "Nothing has this id.", "Worker worker-123 not found")
 DEFECT = _problem(500, "Defect", "A mistake of the gateway.", "Internal error; details are in the log of nativelink-gateway serve")
@@ -82,4 +90,4 @@ LATE = _problem(504, "Late", "`view=full`: `observe` did not answer in time.", "
 #: Of every route.
 TO_ANYBODY = (BAD, DEFECT)
 #: Of every route that has a role.
-ANYWHERE = (BAD, FORBIDDEN, DEFECT)
+ANYWHERE = (BAD, UNAUTHENTICATED, FORBIDDEN, DEFECT)

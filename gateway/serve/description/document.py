@@ -15,8 +15,11 @@ seconds.
 
 An address that answers GET answers HEAD; any other method is 405 with `Allow`. An unknown path is 404. Whatever is no success is
 `{"error": TEXT}`. A parameter that is not known, or given twice, is 400. Words of filters are read in any case. Ids are
-percent-encoded; a slash in one may stay as it is. Every answer has `Cache-Control: no-cache` and `Date`, and a body whose length is
-known beforehand has `Content-Length`.
+percent-encoded; a slash in one may stay as it is. Every answer has `Date`, and a body whose length is known beforehand has
+`Content-Length`.
+
+What is for a role wants a credential: `Authorization: Bearer TOKEN` (docs/security.md, also of when this machine does without). Its
+answers have `Cache-Control: private, no-cache` and `Vary: Authorization, Accept-Encoding`. The role `operator` includes `reader`.
 """
 _TAGS = {
     "workers": "Who runs actions.",
@@ -25,6 +28,9 @@ _TAGS = {
     "scheduler": "How much of both there is.",
     "system": "The gateway itself.",
 }
+#: Name of the scheme; so do those that read the document know it.
+BEARER = "bearer"
+_SCHEMES = {BEARER: {"type": "http", "scheme": "bearer", "description": "A token of `nativelink-gateway token new`."}}
 #: {a type: its schema}
 _Known = Mapping[Any, Any]
 _SCHEMAS, _RESPONSES = "#/components/schemas/", "#/components/responses/"
@@ -50,6 +56,7 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
         "components": {
             "schemas": components,
             "responses": {name: _response(answer, known) for name, answer in shared.items()},
+            "securitySchemes": _SCHEMES,
         },
     }
     named: dict[str, Any] = _renamed(made)
@@ -82,7 +89,8 @@ def _operations(route: Route, known: _Known) -> dict[str, Any]:
         "summary": route.summary,
         **({"description": route.text} if route.text else {}),
         **({"parameters": parameters} if parameters else {}),
-        "x-role": route.role and route.role.value,
+        # A list of roles, for what is no OAuth (OpenAPI 3.1, Security Requirement Object).
+        "security": [{BEARER: [route.role.value]}] if route.role else [],
     }
     whole = {
         str(answer.status): {"$ref": f"{_RESPONSES}{answer.name}"} if answer.name else _response(answer, known)

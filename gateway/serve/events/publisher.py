@@ -274,4 +274,4 @@ class Publisher:
             self._health = (judged, wire.health(replica.number, self._overview.health()[1]))
 
     def _judged(self, said: pb.Scheduler) -> tuple[object, ...]:
-        return self._overview.judge()[0], *said.health.reasons, "", *said.health.notes
+        return self._overview.judge()[0], *said.health.reasons, "", *self._overview.notes(said)

@@ -26,7 +26,7 @@ from gateway.serve.metrics.parts import Part, merged
 from gateway.serve.metrics.scrape import Scrape
 from gateway.serve.ongoing import Ongoing
 from gateway.serve.overview import Overview
-from gateway.serve.reply import Reply
+from gateway.serve.reply import NEGOTIATED, Reply
 from gateway.serve.siblings import Siblings
 from gateway.serve.upstream import Upstream
 
@@ -101,8 +101,7 @@ class Exposition:
         coding = choose(accept_encoding)
         body = await self._body(wants_openmetrics, coding)
         content_type = openmetrics.CONTENT_TYPE_LATEST if wants_openmetrics else CONTENT_TYPE_PLAIN_0_0_4
-        reply = Reply(body, content_type=content_type)
-        reply.headers["Vary"] = "Accept, Accept-Encoding"
+        reply = Reply(body, content_type=content_type, caching=NEGOTIATED)
         if coding != IDENTITY:
             reply.headers["Content-Encoding"] = coding
         return reply

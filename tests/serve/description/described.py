@@ -9,12 +9,12 @@ import jsonschema_rs
 
 from gateway.serve.description.document import document
 from gateway.serve.description.entry import Parameter, Route
-from gateway.serve.description.table import ROUTES
+from gateway.serve.description.table import EXPOSITION, ROUTES
 from tests.serve.running import Answer
 
 DOCUMENT = document(ROUTES)
 #: Framing, which HTTP has for every answer.
-FRAMING = {"Date", "Content-Type", "Content-Length", "Connection", "Cache-Control"}
+FRAMING = {"Date", "Content-Type", "Content-Length", "Connection", "Cache-Control", "Vary"}
 BY_PATH = {route.path: route for route in ROUTES}
 
 
@@ -58,7 +58,10 @@ def conforms(route: Route, answer: Answer, method: str = "GET") -> None:
     assert "304" in responses or "ETag" not in answer.headers
     if "$ref" in described:
         described = DOCUMENT["components"]["responses"][described["$ref"].rpartition("/")[2]]
-    assert answer.headers["Cache-Control"] == "no-cache"
+    is_success = answer.status in {200, 304}
+    assert answer.headers["Cache-Control"] == ("no-cache" if route.role is None and is_success else "private, no-cache")
+    varies = {"Authorization", "Accept-Encoding"} | ({"Accept"} if route is EXPOSITION and is_success else set())
+    assert set(answer.headers.get("Vary", "").split(", ")) == (varies if "private" in answer.headers["Cache-Control"] else {""})
     headers = described.get("headers", {})
     assert {name for name, header in headers.items() if header["required"]} <= set(answer.headers)
     assert set(answer.headers) - FRAMING <= set(headers)

@@ -37,17 +37,15 @@ def test_every_route_has_its_methods_and_nothing_else() -> None:
 def test_every_operation_says_for_whom_it_is() -> None:
     for route in ROUTES:
         for method in route.methods:
-            assert DOCUMENT["paths"][route.path][method.lower()]["x-role"] == (route.role and route.role.value)
+            asks = DOCUMENT["paths"][route.path][method.lower()]["security"]
+            assert asks == ([{"bearer": [route.role.value]}] if route.role else [])
 
 
 def test_routes_of_one_path_share_its_place() -> None:
     posted = replace(WORKERS, method="POST", name="addWorker", parameters=(), role=Role.OPERATOR)
     item = document([WORKERS, posted])["paths"][WORKERS.path]
-    assert {method: operation["x-role"] for method, operation in item.items()} == {
-        "get": "reader",
-        "head": "reader",
-        "post": "operator",
-    }
+    roles = {method: operation["security"][0]["bearer"] for method, operation in item.items()}
+    assert roles == {"get": ["reader"], "head": ["reader"], "post": ["operator"]}
     assert "parameters" not in item["post"] or {each["in"] for each in item["post"]["parameters"]} == {"header"}
     assert document([posted, WORKERS])["paths"][WORKERS.path] == item
 

@@ -6,14 +6,16 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from gateway.config.types import Config
+from gateway.config.types import Authentication, Config
 from gateway.pb import introspection_pb2 as pb
 from gateway.serve.description.table import EVENTS, OPENAPI
+from tests.serve.authentication.showing import new_token
 from tests.serve.builders import NOW, busy_operation, documented_operation, documented_worker, properties
 from tests.serve.implementer import Implementer
 from tests.serve.running import Client, serving
@@ -21,7 +23,7 @@ from tests.serve.test_routes import fill
 
 HOOKS = Path(__file__).with_name("hooks.py")
 ROOT = Path(__file__).parents[3]
-#: All that are about an API without credentials and without writing, but "valid data is accepted": a parameter may need another,
+#: All that are about an API without writing, but "valid data is accepted": a parameter may need another,
 #: and a token is valid only if it came from the server.
 CHECKS = (
     "not_a_server_error",
@@ -33,6 +35,7 @@ CHECKS = (
     "missing_required_header",
     "unsupported_method",
     "allow_header_conformance",
+    "ignored_auth",
 )
 
 
@@ -58,7 +61,12 @@ def detailed_operation() -> pb.Operation:
 
 
 @pytest.fixture
-async def client(config: Config, implementer: Implementer) -> AsyncIterator[Client]:
+def token(config: Config) -> str:
+    return new_token(config)
+
+
+@pytest.fixture
+async def client(config: Config, token: str, implementer: Implementer) -> AsyncIterator[Client]:
     fill(implementer)
     implementer.set([detailed_worker()], [detailed_operation(), *map(busy_operation, range(100, 130))])
     await implementer.start()
@@ -68,7 +76,7 @@ async def client(config: Config, implementer: Implementer) -> AsyncIterator[Clie
             await asyncio.sleep(1)
             implementer.tick()
 
-    async with serving(config) as client:
+    async with serving(replace(config, authentication=Authentication.REQUIRED)) as client:
         ticking = asyncio.create_task(tick(), name="tick")
         try:
             yield client
@@ -76,13 +84,21 @@ async def client(config: Config, implementer: Implementer) -> AsyncIterator[Clie
             ticking.cancel()
 
 
-async def run(client: Client, directory: Path, *arguments: str) -> None:
+async def run(client: Client, token: str, directory: Path, *arguments: str) -> None:
     """Fails with what Schemathesis says, which has a curl line for each failure."""
     program = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "run", f"http://127.0.0.1:{client.port}{OPENAPI.path}"),
         # A stream without an end; what it can be asked is in test_table.py and tests/serve/events.
         *("--exclude-path", EVENTS.path, "--checks", ",".join(CHECKS), "--warnings", "off", "--request-timeout", "30"),
-        *("--generation-database", "none", "--no-color", "--output-sanitize", "false"),
+        *(
+            "--header",
+            f"Authorization: Bearer {token}",
+            "--generation-database",
+            "none",
+            "--no-color",
+            "--output-sanitize",
+            "false",
+        ),
         *arguments,
         cwd=directory,
         env={**os.environ, "SCHEMATHESIS_HOOKS": str(HOOKS), "PYTHONPATH": str(ROOT)},
@@ -95,11 +111,11 @@ async def run(client: Client, directory: Path, *arguments: str) -> None:
     assert "No issues found" in text, text
 
 
-async def test_what_the_document_says_holds(client: Client, tmp_path: Path) -> None:
-    await run(client, tmp_path, "--phases", "examples,coverage,fuzzing", "--max-examples", "5", "--seed", "1")
+async def test_what_the_document_says_holds(client: Client, token: str, tmp_path: Path) -> None:
+    await run(client, token, tmp_path, "--phases", "examples,coverage,fuzzing", "--max-examples", "5", "--seed", "1")
 
 
 @pytest.mark.long
 @pytest.mark.timeout(0)
-async def test_what_the_document_says_holds_for_long(client: Client, tmp_path: Path, long_budget_s: float) -> None:
-    await run(client, tmp_path, "--phases", "fuzzing", "--max-time", str(max(1, int(long_budget_s))))
+async def test_what_the_document_says_holds_for_long(client: Client, token: str, tmp_path: Path, long_budget_s: float) -> None:
+    await run(client, token, tmp_path, "--phases", "fuzzing", "--max-time", str(max(1, int(long_budget_s))))

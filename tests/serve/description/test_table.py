@@ -10,7 +10,9 @@ import pytest
 
 from gateway.config.types import Address, Config, Introspection
 from gateway.pb import introspection_pb2 as pb
-from gateway.serve import access, routes, waiting
+from gateway.serve import routes, waiting
+from gateway.serve.authentication.caller import Identity, Kind
+from gateway.serve.authentication.known_tokens import KnownTokens
 from gateway.serve.description import table
 from gateway.serve.description.entry import Parameter, Route
 from gateway.serve.description.table import ROUTES
@@ -144,9 +146,12 @@ class Trouble:
     async def bad(self, client: Client, route: Route) -> Answer:
         return await ask(client, route, "colour=red")
 
+    async def unauthenticated(self, client: Client, route: Route) -> Answer:
+        return await ask(client, route, headers="Via: 1.1 proxy\r\n")
+
     async def forbidden(self, client: Client, route: Route) -> Answer:
-        self.patch.setattr(access, "_is_loopback", lambda _: False)
-        return await ask(client, route)
+        self.patch.setattr(KnownTokens, "identify", lambda *_: Identity("somebody", Kind.TOKEN, None))
+        return await ask(client, route, headers="Authorization: Bearer a\r\n")
 
     async def missing(self, client: Client, route: Route) -> Answer:
         return await ask(client, replace(route, example_id="nobody"))
@@ -167,6 +172,7 @@ PROVOKED: dict[int, Callable[[Trouble, Client, Route], Awaitable[Answer]]] = {
     200: Trouble.ok,
     304: Trouble.unchanged,
     400: Trouble.bad,
+    401: Trouble.unauthenticated,
     403: Trouble.forbidden,
     404: Trouble.missing,
     500: Trouble.defect,

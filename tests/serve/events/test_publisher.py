@@ -25,7 +25,7 @@ from tests.serve.events.test_reply import CLIENTS, until_metric
 from tests.serve.implementer import Implementer
 from tests.serve.running import PATIENCE_S, Client, serving
 
-REQUEST = b"GET /api/v1/events?kind=operations HTTP/1.1\r\nHost: a\r\n\r\n"
+REQUEST = b"GET /api/v1/events?kind=operations HTTP/1.1\r\nHost: localhost\r\n\r\n"
 RESETS = "nativelink_gateway_event_resets_total"
 
 

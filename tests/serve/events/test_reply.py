@@ -15,6 +15,7 @@ from gateway.pb import introspection_pb2 as pb
 from gateway.serve import upstream
 from gateway.serve.events import publisher
 from gateway.serve.role import bind, run
+from tests.serve.authentication.showing import new_token, shown
 from tests.serve.builders import documented_scheduler, operation, worker
 from tests.serve.events.listening import Listener, listening
 from tests.serve.implementer import Implementer
@@ -66,14 +67,15 @@ async def until_told(listener: Listener, what: bytes, *, times: int = 1) -> None
 
 
 async def test_the_head_is_exactly_these_bytes_for_get_and_head(client: Client) -> None:
-    response = await client.exchange(b"HEAD /api/v1/events HTTP/1.1\r\nHost: a\r\n\r\n")
+    response = await client.exchange(b"HEAD /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
     head = (
-        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+        b"Cache-Control: private, no-cache\r\nVary: Authorization, Accept-Encoding\r\n"
         b"Date: " + parse(response).headers["Date"].encode() + b"\r\nX-Accel-Buffering: no\r\nConnection: close\r\n\r\n"
     )
     assert response == head
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
-    writer.write(b"GET /api/v1/events HTTP/1.1\r\nHost: a\r\n\r\n")
+    writer.write(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
     async with asyncio.timeout(PATIENCE_S):
         got = await reader.readuntil(b"\r\n\r\n")
         assert await reader.readuntil(b"\n\n") == b"retry: 2000\n\n"
@@ -84,13 +86,17 @@ async def test_the_head_is_exactly_these_bytes_for_get_and_head(client: Client) 
     }
 
 
-async def test_http_1_0_gets_events_too(client: Client) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
-    writer.write(b"GET /api/v1/events HTTP/1.0\r\n\r\n")
-    async with asyncio.timeout(PATIENCE_S):
-        await reader.readuntil(b"event: snapshot\n")
-    writer.close()
-    await writer.wait_closed()
+async def test_http_1_0_gets_events_too(config: Config, implementer: Implementer) -> None:
+    fill(implementer)
+    await implementer.start()
+    token = new_token(config)
+    async with serving(config) as client:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+        writer.write(f"GET /api/v1/events HTTP/1.0\r\n{shown(token)}\r\n".encode())
+        async with asyncio.timeout(PATIENCE_S):
+            await reader.readuntil(b"event: snapshot\n")
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_a_client_goes_on_from_the_id_that_it_read_last(client: Client, implementer: Implementer) -> None:
@@ -265,7 +271,7 @@ async def test_a_peer_that_may_not_read_may_not_listen(config: Config, implement
     if not own or own[0].startswith("127."):
         pytest.skip("this machine has no address but loopback")
     await implementer.start()
-    for authentication, status in ((Authentication.AUTO, 403), (Authentication.NONE, 200)):
+    for authentication, status in ((Authentication.AUTO, 401), (Authentication.NONE, 200)):
         http = replace(config.http, host="0.0.0.0")
         async with serving(replace(config, http=http, authentication=authentication)) as client:
             assert (await Client(client.port, own[0]).get("/api/v1/events", method="HEAD")).status == status

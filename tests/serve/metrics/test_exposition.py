@@ -99,7 +99,7 @@ async def client(config: Config, implementer: Implementer) -> AsyncIterator[Clie
 async def test_exactly_these_names_and_labels_are_exported(client: Client, accept: str, content_type: str) -> None:
     answer = await client.get("/metrics", headers=f"Accept: {accept}\r\n" if accept else "")
     assert (answer.status, answer.headers["Content-Type"]) == (200, content_type)
-    assert answer.headers["Vary"] == "Accept, Accept-Encoding"
+    assert answer.headers["Vary"] == "Authorization, Accept, Accept-Encoding"
     families = parsed(answer.body, is_openmetrics=content_type is OPENMETRICS)
     exported = {
         family.name: " ".join(sorted({label for sample in family.samples for label in sample.labels} - {"le"}))
