@@ -6,7 +6,6 @@ Both are Debian's package prometheus. Where it is not installed these tests are 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -25,6 +24,7 @@ import yaml
 
 from gateway.serve.metrics.families import FAMILIES, Kind
 from tests.command import PATIENCE_S, free_ports
+from tests.deploy.programs import program
 
 ROOT = Path(__file__).parents[2]
 DEPLOYED = ROOT / "deploy" / "prometheus"
@@ -52,19 +52,8 @@ _SCRAPES = 6
 _WINDOW = "10s"
 
 
-def program(name: str) -> str:
-    """A path."""
-    found = shutil.which(name)
-    if found is None:
-        text = f"{name} is not installed (Debian: apt-get install prometheus)"
-        if os.environ.get("NATIVELINK_GATEWAY_CI"):
-            pytest.fail(text)
-        pytest.skip(text)
-    return found
-
-
 def promtool(*arguments: str) -> None:
-    done = subprocess.run([program("promtool"), *arguments], capture_output=True, text=True, cwd=ROOT, check=False)  # noqa: S603
+    done = subprocess.run([program("promtool", "prometheus"), *arguments], capture_output=True, text=True, cwd=ROOT, check=False)  # noqa: S603
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -138,7 +127,7 @@ class Prometheus:
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """Started as compose starts it, but for addresses and intervals, and a demo in front of it."""
-    server, directory = program("prometheus"), tmp_path_factory.mktemp("prometheus")
+    server, directory = program("prometheus", "prometheus"), tmp_path_factory.mktemp("prometheus")
     http, listen = free_ports(2)
     shutil.copytree(DEPLOYED, directory / "etc")
     file = directory / "etc" / "prometheus.yml"
