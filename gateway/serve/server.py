@@ -66,6 +66,8 @@ class JsonServer(web.Server):
             max_headers=HEADERS,
             keepalive_timeout=KEEP_ALIVE_S,
             lingering_time=_LINGER_S,
+            # A body that nobody wants is thrown away as it came: one that is not what its coding says would be logged as a defect.
+            auto_decompress=False,
         )
 
 
