@@ -71,8 +71,21 @@ def config() -> Config:
 
 
 def test_every_nativelink_is_the_image_of_the_variable() -> None:
-    assert {SERVICES[each]["image"] for each in NATIVELINK} == {COMPOSE["x-nativelink"]["image"]}
-    assert COMPOSE["x-nativelink"]["image"].startswith("${NATIVELINK_IMAGE:-")
+    image = COMPOSE["x-nativelink"]["image"]
+    assert image.startswith("${NATIVELINK_IMAGE:-")
+    assert {SERVICES[each]["image"] for each in ("cas", "scheduler")} == {image}
+    assert SERVICES["worker-1"]["build"] == SERVICES["worker-2"]["build"]
+    assert SERVICES["worker-1"]["build"]["args"] == {"NATIVELINK_IMAGE": image}
+
+
+def test_workers_have_a_shell_and_a_compiler_around_nativelinks_program() -> None:
+    build = SERVICES["worker-1"]["build"]
+    instructions = (ROOT / build["context"] / build["dockerfile"]).read_text().splitlines()
+    assert [line for line in instructions if line.startswith("FROM")] == [
+        "FROM ${NATIVELINK_IMAGE} AS nativelink",
+        "FROM ${TOOLCHAIN_IMAGE}",
+    ]
+    assert "COPY --from=nativelink /bin/nativelink /usr/local/bin/nativelink" in instructions
 
 
 @pytest.mark.parametrize("service", NATIVELINK)

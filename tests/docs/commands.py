@@ -23,7 +23,9 @@ ROOT = Path(__file__).parents[2]
 _WITH_VALUE = {"-H", "--header", "-X", "--request", "-d", "--data", "-o", "--max-time", "--cacert", "--cert", "--key"}
 _FLAGS = {"-s", "-f", "-S", "-N", "--fail", "--silent", "--no-buffer", "--show-error"}
 #: Programs of others: the files of the tree that they are told of have to be there.
-_OTHERS = {"chmod", "export", "install", "kubectl", "mkdir", "openssl", "pip", "python3", "sudo", "systemctl"}
+_OTHERS = {
+    *("cd", "chmod", "echo", "export", "install", "kubectl", "mkdir", "openssl", "pip", "python3", "sudo", "systemctl", "touch"),
+}
 _OF_THE_TREE = re.compile(r"(?:benchmarks|deploy|docs|gateway|protos|requirements|scripts|tests)/.+")
 #: NativeLink's own, which curl may be used on, too.
 _NATIVELINKS = "/admin/scheduler/"
