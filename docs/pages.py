@@ -14,6 +14,8 @@ from mkdocs.structure.files import File, Files
 _ROOT = Path(__file__).resolve().parents[1]
 #: File of the tree -> its page.
 PAGES = {"README.md": "index.md", "CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
+#: Where a page is spoken of, as for people who read the files.
+_MENTION = re.compile(r"(?<![\w/\[])(?<!\]\()(?P<ticks>`?)docs/(?P<name>[\w-]+)\.md(?P=ticks)(?!\w)")
 #: What a link leads to, before its anchor.
 _LINK = re.compile(r"(?<=\]\()(?P<file>[\w./-]+\.md)")
 
@@ -28,7 +30,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, **_: object) -> str:
     """MkDocs asks before it looks at the links of a page."""
-    return _LINK.sub(_from_docs, markdown)
+    return _MENTION.sub(r"[\g<name>](\g<name>.md)", _LINK.sub(_from_docs, markdown))
 
 
 def _from_the_root(link: re.Match[str]) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from docs.pages import PAGES
+from docs.pages import PAGES, on_page_markdown
 
 ROOT = Path(__file__).parents[2]
 #: As scripts/docs does, into a folder.
@@ -97,6 +97,13 @@ def test_every_link_leads_to_a_page_and_a_place_on_it(pages: dict[Path, Parts]) 
             target = (file.parent / address.path).resolve() if address.path else file
             assert target in pages, f"{file}: {each}"
             assert not address.fragment or address.fragment in pages[target].anchors | {"top"}, f"{file}: {each}"
+
+
+def test_a_page_that_is_spoken_of_is_led_to() -> None:
+    spoken = "docs/rest.md has it, `docs/rest.md` too (docs/rest.md); [so](docs/rest.md), other/docs/rest.md"
+    there = "[rest](rest.md) has it, [rest](rest.md) too ([rest](rest.md)); [so](docs/rest.md), other/docs/rest.md"
+    assert on_page_markdown(spoken) == there
+    assert on_page_markdown("[a](../README.md#x) [b](../CHANGELOG.md)") == "[a](index.md#x) [b](changelog.md)"
 
 
 def test_configuration_warns_of_everything_that_it_can() -> None:
