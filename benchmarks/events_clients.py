@@ -13,7 +13,10 @@ import socket
 import sys
 import time
 
-_REQUEST = "GET {} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
+from benchmarks import credential
+
+_SHOWN = "".join(f"{name}: {value}\r\n" for name, value in credential.HEADERS.items())
+_REQUEST = f"GET {{}} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n{_SHOWN}\r\n"
 #: Once in every change.
 _NEEDLE = b'"operation_id":"'
 #: What the feed writes into an action's hash: when it was changed, nanoseconds of this machine's monotonic clock, and its number.

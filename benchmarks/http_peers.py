@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks import credential
 from benchmarks.processes import HOST, PATIENCE_S, end, free_ports
 
 #: A fair file server: nothing logged, the file kept open, sent by the kernel, connections kept as long as wrk wants them.
@@ -96,9 +97,10 @@ def entity_tag(address: str) -> str:
 
 def _answer(address: str) -> tuple[bytes, str]:
     deadline = time.monotonic() + PATIENCE_S
+    request = urllib.request.Request(address, headers=credential.HEADERS)  # noqa: S310 - a loopback address
     while True:
         try:
-            with urllib.request.urlopen(address, timeout=PATIENCE_S) as response:  # noqa: S310 - a loopback address
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as response:  # noqa: S310 - as above
                 return response.read(), response.headers["ETag"] or ""
         except OSError:
             if time.monotonic() > deadline:
@@ -108,7 +110,8 @@ def _answer(address: str) -> tuple[bytes, str]:
 
 def wrk(address: str, seconds: int, *headers: str) -> Asked:
     """One thread, 32 connections; a failed request ends the benchmark."""
-    asked = [part for header in headers for part in ("-H", header)]
+    shown = [f"{name}: {value}" for name, value in credential.HEADERS.items()]
+    asked = [part for header in (*shown, *headers) for part in ("-H", header)]
     report = subprocess.run(
         ["wrk", "-t1", "-c32", "--timeout", "30s", f"-d{seconds}s", *asked, address],
         capture_output=True,

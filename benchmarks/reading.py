@@ -14,8 +14,8 @@ visible   from a request on the wire, through tap, observe and serve, to its ope
 
 Servers are asked by `wrk -t1 -c32` in turn, the order turned round from round to round, and what counts are the ratios within a
 round: two cores and other people's load move all of them alike. Ends with 1 where a median misses its floor. `serve` is the role
-itself with all of its headers and metrics, following a scripted implementer except in `size` and `visible`. A stall is CPU time
-between two turns of a loop.
+itself with all of its headers and metrics; it wants a token, and follows a scripted implementer except in `size` and `visible`. A
+stall is CPU time between two turns of a loop.
 """
 # peers: nginx wrk
 

@@ -28,8 +28,9 @@ import uvloop
 from aiohttp import web
 from google.protobuf.json_format import MessageToJson
 
+from benchmarks import credential
 from benchmarks.reading_state import operation, scheduler, worker
-from gateway.config.types import Address, Carries, Config, PropertyType, Retention, Scheduler, Tap
+from gateway.config.types import Address, Authentication, Carries, Config, PropertyType, Retention, Scheduler, Tap
 from gateway.observe import replaying
 from gateway.observe.recording.files import recordings
 from gateway.observe.recording.replay import Replay
@@ -63,6 +64,7 @@ def _config(directory: Path) -> Config:
         taps=_TAPS,
         cas=None,
         state_dir=directory,
+        authentication=Authentication.REQUIRED,
         scheduler=Scheduler(supported_platform_properties=_PROPERTIES),
         retention=Retention(completed_s=_KEPT, completed_max=_KEPT),
     )
@@ -149,6 +151,7 @@ async def _implementer(config: Config, stop: asyncio.Event, operations: str, wor
 
 
 async def _serve(config: Config, stop: asyncio.Event) -> None:
+    credential.accept(config.tokens_file)
     listener = bind(config)
     print(listener.getsockname()[1], flush=True)
     async with _listening(_Told(stop)):
@@ -188,7 +191,7 @@ class _Polling(_Told):
         for id_ in ids:
             was_missed = False
             while True:
-                self._connection.request("GET", f"/api/v1/operations/{id_}")
+                self._connection.request("GET", f"/api/v1/operations/{id_}", headers=credential.HEADERS)
                 response = self._connection.getresponse()
                 response.read()
                 if response.status == http.HTTPStatus.OK:

@@ -18,7 +18,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks import tap_envoy
+from benchmarks import credential, tap_envoy
 from benchmarks.processes import HOST, PATIENCE_S, Process, end, free_ports
 from gateway.config.types import Address
 
@@ -85,11 +85,15 @@ def gateway(stack: ExitStack, directory: Path, *, upstream: str = UPSTREAM) -> P
         )
     ]
     file = directory / "gateway.json5"
-    file.write_text(json.dumps({"gateway": {"taps": taps, "cas": None, "state_dir": str(state)}}))
+    state.mkdir(mode=0o700)
+    tokens = directory / "tokens.json"
+    credential.accept(tokens)
+    known = {"authentication": "required", "credentials": {"tokens_file": str(tokens)}}
+    file.write_text(json.dumps({"gateway": {"taps": taps, "cas": None, "state_dir": str(state), **known}}))
     command = ["nativelink-gateway", "run", f"--config={file}", f"--http={Address(HOST, http)}", "--log-level=warning"]
     process = subprocess.Popen(command)
     stack.callback(end, process)
-    _until_answered(f"http://{HOST}:{http}/api/v1/scheduler/status", process)
+    _until_answered(f"http://{HOST}:{http}/readyz", process)
     place.ports, place.pids, place.introspection = (ports[0], ports[1]), _roles(process.pid), state / "introspection.sock"
     place.http = http
     return place
