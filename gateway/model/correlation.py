@@ -57,7 +57,7 @@ class Correlation:
             # Of exhausted retries it is absent or zero (nativelink-facts 7).
             self._fail(half, outcome)
         else:
-            self._prove(half, outcome.queued_at)
+            self._prove(half, outcome, outcome.queued_at)
 
     def named(self, half: ClientHalf, key: ActionKey) -> Row:
         """An update names the digest of a client half that had none; its row from then on."""
@@ -194,13 +194,16 @@ class Correlation:
             self.told(half)
             pool.failed = half.row
 
-    def _prove(self, half: ClientHalf, queued_at: int) -> None:
+    def _prove(self, half: ClientHalf, outcome: Outcome, queued_at: int) -> None:
         row = half.row
         found = self._proven(half, queued_at)
         if found is not None:
             self._close(found)
             self._move(half, found)
             half.is_proven = found.scheduler_operation_id is not None
+            if found.work_outcome is not None and found.work_outcome.says(outcome):
+                # Both halves were told the same: one object for both.
+                half.outcome = found.work_outcome
         elif row is not None and row.scheduler_operation_id is not None and row.queued_at is None:
             self.told(half)
         else:

@@ -64,8 +64,20 @@ class Outcome:
     cached: bool = False
     #: `execution_metadata.queued_timestamp`, Unix nanoseconds, exactly as sent; None: no metadata.
     queued_at: int | None = None
+    #: What only a worker says.
     peak_memory_kb: int | None = None
     cpu_time_ms: int | None = None
+
+    def says(self, told: Outcome) -> bool:
+        """Whether it says everything that a client was told."""
+        return (
+            self.queued_at == told.queued_at
+            and self.exit_code == told.exit_code
+            and self.status_code == told.status_code
+            and self.status_message == told.status_message
+            and self.cached == told.cached
+            and self.internal_error == told.internal_error
+        )
 
 
 # --- the clients' side: Execution -------------------------------------------------------------------------------------

@@ -19,6 +19,8 @@ from gateway.model.workforce import Workforce
 
 #: A client that follows is a keep-alive when it subscribes and every so often (nativelink-facts 7).
 _KEEP_ALIVE_NS = 10 * NS_PER_S
+#: More than any time in Unix nanoseconds.
+_WAITS = 1 << 64
 _OK = 0
 _NOT_FOUND = 5
 
@@ -44,22 +46,21 @@ class _Stream:
     is_unread: bool = False
 
     @property
-    def rank(self) -> tuple[bool, int]:
+    def rank(self) -> int:
         """Of two streams about one name the later has the higher: WaitExecution comes after Execute."""
-        return self.key is None, self.opened_at
+        return self.opened_at if self.key is not None else self.opened_at + _WAITS
 
 
 class Followers:
     """Every open stream of clients. Bounded by what is open."""
 
-    __slots__ = ("_correlation", "_halves", "_register", "_streams", "_workforce")
+    __slots__ = ("_correlation", "_register", "_streams", "_workforce")
 
     def __init__(self, register: Register, correlation: Correlation, workforce: Workforce) -> None:
         self._register = register
         self._correlation = correlation
         self._workforce = workforce
         self._streams: dict[StreamId, _Stream] = {}
-        self._halves = 0
 
     def execute_requested(self, event: ExecuteRequested) -> None:
         """A client asks. Said again after a gap."""
@@ -75,7 +76,7 @@ class Followers:
 
     def updated(self, event: OperationUpdated) -> bool:
         """The scheduler tells a client; whether it is the first answer on its stream."""
-        client_id = event.name.rpartition("/")[2]
+        instance_name, slash, client_id = event.name.rpartition("/")
         if not client_id:
             self._register.anomaly("unnamed", "", f"an Operation without a name on stream {event.stream}")
             return False
@@ -85,12 +86,13 @@ class Followers:
             stream = self._streams[event.stream] = _Stream(self._register.now, None, None, event.name, None, "", "")
         half = stream.half
         is_first = half is None
-        if half is not None and half.name != event.name:
+        named = (instance_name if slash else None), client_id
+        if half is not None and (half.instance_name, half.client_operation_id) != named:
             self._register.anomaly("renamed", event.name, f"stream {event.stream} was about {half.name}")
             self._unfollow(stream, half)
             half = None
         if half is None or half.row is None:
-            half = self._register.by_name.get(event.name) or self._new_half(stream, event, client_id)
+            half = self._register.half(*named) or self._new_half(stream, *named)
             stream.half = half
             stream.subscribed_at = self._register.now
             half.followers += 1
@@ -116,9 +118,9 @@ class Followers:
                     half.row.hears_no_more(half)
                     self._correlation.done(half)
             self._unfollow(stream, half)
-        elif status_code == _NOT_FOUND and stream.waits_for in self._register.by_name:
-            known = self._register.by_name[stream.waits_for]
-            if not known.done and not known.followers:
+        elif status_code == _NOT_FOUND:
+            known = self._register.half_named(stream.waits_for)
+            if known is not None and not known.done and not known.followers:
                 self._correlation.lost(known)
         return half is None and status_code is not None
 
@@ -155,24 +157,25 @@ class Followers:
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
-    def _new_half(self, stream: _Stream, event: OperationUpdated, client_id: str) -> ClientHalf:
-        register = self._register
-        self._halves += 1
+    def _new_half(self, stream: _Stream, instance_name: str | None, client_id: str) -> ClientHalf:
+        register, key = self._register, stream.key
+        if key is not None and key.instance_name == instance_name:
+            # One text for both.
+            instance_name = key.instance_name
         half = ClientHalf(
             client_operation_id=client_id,
-            name=event.name,
+            instance_name=instance_name,
             peer=stream.peer,
             user_agent=stream.user_agent,
             metadata=stream.metadata,
-            order=self._halves,
-            key=stream.key,
-            is_cacheable_known=stream.key is not None,
+            order=register.event,
+            key=key,
+            is_cacheable_known=key is not None,
             priority=stream.priority,
             load_at=stream.opened_at,
             first_update_at=register.now,
         )
-        register.by_name[event.name] = half
-        register.by_client_id[client_id] = half
+        register.add_half(half)
         return half
 
     def _tell(self, half: ClientHalf, stream: _Stream, event: OperationUpdated) -> None:
@@ -190,8 +193,7 @@ class Followers:
             return
         half.teller = stream.rank
         half.told = register.event
-        half.was_requeued = stage is Stage.QUEUED and (half.was_executing or half.was_requeued)
-        half.was_executing = stage is Stage.EXECUTING
+        half.was_requeued = stage is Stage.QUEUED and (half.stage is Stage.EXECUTING or half.was_requeued)
         half.stage = stage
         half.outcome = event.outcome
         if half.key is None and event.digest is not None:
@@ -218,7 +220,7 @@ class Followers:
         now = self._register.now
         half.followers -= 1
         if half.teller == stream.rank:
-            half.teller = (False, 0)
+            half.teller = 0
         steps = (now - stream.subscribed_at) // _KEEP_ALIVE_NS
         half.kept_alive_at = max(half.kept_alive_at, stream.subscribed_at + steps * _KEEP_ALIVE_NS)
         row = half.row

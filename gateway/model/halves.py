@@ -36,7 +36,7 @@ Holder = tuple[str, int]
 class ClientHalf(Client):
     """What one client_operation_id was told."""
 
-    #: Order of first sight.
+    #: Order of first sight: number of the event that named it.
     order: int
     #: None: known by name only, and no update has named a digest.
     key: ActionKey | None
@@ -51,9 +51,8 @@ class ClientHalf(Client):
     stage: Stage = Stage.UNKNOWN
     #: Number of the event that told it.
     told: int = 0
-    #: Rank of the stream that told it, while that is open.
-    teller: tuple[bool, int] = (False, 0)
-    was_executing: bool = False
+    #: Rank of the stream that told it, while that is open; otherwise 0.
+    teller: int = 0
     #: Told QUEUED after EXECUTING, and not EXECUTING since.
     was_requeued: bool = False
     done: bool = False

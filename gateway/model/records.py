@@ -66,7 +66,7 @@ class Worker:
     #: Scheduler's operation id -> properties reserved for it; in the order of assignment.
     running: dict[str, Properties] = field(default_factory=dict)
     #: Of `running`: those whose ExecuteComplete came, so that their reservation is given back.
-    released: set[str] = field(default_factory=set)
+    released: tuple[str, ...] = ()
     #: False after a gap in which assignments may have been missed: counts and running operations are a lower bound.
     is_complete: bool = True
     #: For `gateway.model.story.lines`.
@@ -83,15 +83,19 @@ class Worker:
 class Client:
     """One client_operation_id of an operation: whoever follows it by Execute or WaitExecution."""
 
-    #: Without the instance prefix; "" until the first update names it.
     client_operation_id: str
-    #: `{instance_name}/{client_operation_id}` as on the wire; "" as above.
-    name: str
+    #: That its name begins with; None: the name is the id alone.
+    instance_name: str | None
     peer: str
     user_agent: str
     metadata: RequestMetadata | None
     #: How many open streams follow it.
     followers: int = 0
+
+    @property
+    def name(self) -> str:
+        """Operation.name: `{instance_name}/{client_operation_id}`."""
+        return self.client_operation_id if self.instance_name is None else f"{self.instance_name}/{self.client_operation_id}"
 
 
 @dataclass(slots=True, eq=False)

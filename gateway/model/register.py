@@ -49,10 +49,10 @@ class Register:
         "anomalies",
         "anomaly_counts",
         "by_client_id",
-        "by_name",
         "by_operation_id",
         "draining",
         "event",
+        "namesakes",
         "now",
         "operations",
         "paused",
@@ -76,9 +76,10 @@ class Register:
         self.operations: dict[int, Row] = {}
         #: Scheduler's operation id -> row.
         self.by_operation_id: dict[str, Row] = {}
-        #: Operation.name -> client half of a listed operation; and by the last part of the name, of equal ones the latest.
-        self.by_name: dict[str, ClientHalf] = {}
+        #: Client's operation id, without instance name -> client half of a listed operation, of equal ones the latest.
         self.by_client_id: dict[str, ClientHalf] = {}
+        #: Operation.name -> client half, of those that were not the latest with their id.
+        self.namesakes: dict[str, ClientHalf] = {}
         self.pools = Pools()
         self.timers = Timers()
         self.retention = Retention(settings.completed_s, settings.completed_max)
@@ -117,8 +118,9 @@ class Register:
     def anomaly(self, kind: str, entity: str, text: str) -> None:
         """Keeps and says what the lifecycle does not allow. `entity` is a worker id, an operation id, or neither."""
         subject = self.by_operation_id.get(entity) or self.workers.get(entity)
-        if subject is None and entity in self.by_name:
-            subject = self.by_name[entity].row
+        if subject is None:
+            half = self.half_named(entity)
+            subject = half.row if half is not None else None
         story = story_lines(subject.story) if subject is not None else ()
         found = Anomaly(self.now, kind, entity, text, story)
         self.anomalies.append(found)
@@ -197,11 +199,35 @@ class Register:
         if row.is_announced:
             self.emit(OperationRemoved, row.arrival, shown, reason)
 
+    # --- client halves ------------------------------------------------------------------------------------------------
+
+    def add_half(self, half: ClientHalf) -> None:
+        """A client half whose name is new is about to be part of a listed operation."""
+        before = self.by_client_id.get(half.client_operation_id)
+        if before is not None:
+            self.namesakes[before.name] = before
+        self.by_client_id[half.client_operation_id] = half
+
+    def half(self, instance_name: str | None, client_operation_id: str) -> ClientHalf | None:
+        """The client half with the name that these two make."""
+        half = self.by_client_id.get(client_operation_id)
+        if half is not None and half.instance_name == instance_name:
+            return half
+        if not self.namesakes:
+            return None
+        return self.namesakes.get(client_operation_id if instance_name is None else f"{instance_name}/{client_operation_id}")
+
+    def half_named(self, name: str) -> ClientHalf | None:
+        """The client half with this Operation.name."""
+        instance_name, slash, client_operation_id = name.rpartition("/")
+        return self.half(instance_name if slash else None, client_operation_id)
+
     def forget_half(self, half: ClientHalf) -> None:
         """A client half is part of no listed operation; its name means nothing any more."""
-        del self.by_name[half.name]
         if self.by_client_id.get(half.client_operation_id) is half:
             del self.by_client_id[half.client_operation_id]
+        else:
+            del self.namesakes[half.name]
 
     # --- once for an event --------------------------------------------------------------------------------------------
 

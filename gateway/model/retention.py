@@ -12,11 +12,13 @@ NS_PER_S = 1_000_000_000
 class Retention:
     """The completed operations, in the order in which they finished."""
 
-    __slots__ = ("_finished", "_kept_ns", "_limit", "next_at")
+    __slots__ = ("_arrivals", "_finished", "_kept_ns", "_limit", "next_at")
 
     def __init__(self, completed_s: int, completed_max: int) -> None:
-        #: (finished_at, arrival); finished_at never decreases. One whose result turned out to be another's stays until its time.
-        self._finished: deque[tuple[int, int]] = deque()
+        #: When each finished, which never decreases, and its arrival. One whose
+        #: result turned out to be another's stays until its time.
+        self._finished: deque[int] = deque()
+        self._arrivals: deque[int] = deque()
         #: When the time of the oldest is over; NEVER: there is none. An attribute, since every event looks at it.
         self.next_at: float = NEVER
         self.configure(completed_s, completed_max)
@@ -29,7 +31,8 @@ class Retention:
 
     def completed(self, finished_at: int, arrival: int) -> None:
         """An operation finished, now."""
-        self._finished.append((finished_at, arrival))
+        self._finished.append(finished_at)
+        self._arrivals.append(arrival)
         self._look()
 
     def is_due(self, now: int, listed: int) -> bool:
@@ -38,12 +41,12 @@ class Retention:
 
     def pop(self) -> tuple[int, int]:
         """The oldest, as (finished_at, arrival)."""
-        oldest = self._finished.popleft()
+        oldest = self._finished.popleft(), self._arrivals.popleft()
         self._look()
         return oldest
 
     def _look(self) -> None:
-        self.next_at = self._finished[0][0] + self._kept_ns if self._finished else NEVER
+        self.next_at = self._finished[0] + self._kept_ns if self._finished else NEVER
 
     def __len__(self) -> int:
         return len(self._finished)

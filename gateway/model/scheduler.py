@@ -172,7 +172,7 @@ class SchedulerModel:
         found = register.by_operation_id.get(any_id)
         if found is not None:
             return found
-        half = register.by_name.get(any_id) or register.by_client_id.get(any_id)
+        half = register.half_named(any_id) or register.by_client_id.get(any_id)
         if half is not None:
             return half.row
         instance_name, slash, id_ = any_id.rpartition("/")

@@ -191,8 +191,8 @@ class Workforce:
     def uploading(self, event: ExecutionCompleted) -> None:
         """ExecuteComplete gives the reservation back and keeps the entry."""
         worker = self._worker(event.worker_id, f"ExecuteComplete of {event.operation_id}")
-        if worker is not None and event.operation_id in worker.running:
-            worker.released.add(event.operation_id)
+        if worker is not None and event.operation_id in worker.running and event.operation_id not in worker.released:
+            worker.released = (*worker.released, event.operation_id)
             self._register.touch_worker(worker)
             row = self._register.by_operation_id.get(event.operation_id)
             if row is not None and len(row.holders) == 1:
@@ -275,7 +275,8 @@ class Workforce:
 
     def _forget(self, worker: Worker, operation_id: str) -> None:
         worker.running.pop(operation_id, None)
-        worker.released.discard(operation_id)
+        if operation_id in worker.released:
+            worker.released = tuple([each for each in worker.released if each != operation_id])
         if not worker.running:
             # It was paused by a report that left it something, and the report of that was missed (nativelink-facts 2).
             worker.is_paused = False

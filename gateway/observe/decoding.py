@@ -88,7 +88,7 @@ def request_metadata(payload: bytes) -> RequestMetadata | None:
         tool_invocation_id=shared(message.tool_invocation_id),
         correlated_invocations_id=shared(message.correlated_invocations_id),
         action_mnemonic=shared(message.action_mnemonic),
-        target_id=message.target_id,
+        target_id=shared(message.target_id),
         configuration_id=shared(message.configuration_id),
     )
 

@@ -22,15 +22,15 @@ WAIT_EXECUTION = _SERVICE + "WaitExecution"
 class ExecutionCall:
     """One Execute or WaitExecution stream."""
 
-    __slots__ = ("_cacheability", "_done", "_known", "_named", "_origin", "_schedulers", "_waits", "foreign")
+    __slots__ = ("_cacheability", "_done", "_named", "_origin", "_schedulers", "_stream", "_waits", "foreign")
 
     def __init__(self, origin: Origin, *, waits: bool, schedulers: Schedulers, cacheability: Cacheability) -> None:
-        self._origin = origin
+        self._stream = origin.stream
+        #: None: the model was told of the request, and with it of this.
+        self._origin: Origin | None = origin
         self._waits = waits
         self._schedulers = schedulers
         self._cacheability = cacheability
-        #: The model was told of the request.
-        self._known = False
         #: The request named the action, and updates say nothing new of it.
         self._named = False
         #: The update with `done` came.
@@ -39,15 +39,17 @@ class ExecutionCall:
 
     def to_server(self, at: int, payload: bytes) -> list[Event]:
         """The request."""
+        origin = self._origin
+        if origin is None:
+            return []
         if self._waits:
-            return self._waiting(at, reapi.WaitExecutionRequest.FromString(payload).name)
+            return self._waiting(at, origin, reapi.WaitExecutionRequest.FromString(payload).name)
         request = reapi.ExecuteRequest.FromString(payload)
         self.foreign = self._schedulers.other(request.instance_name)
         if self.foreign:
             return []
         key = self._cacheability.requested(at, decoding.action_key(request))
-        self._known = self._named = True
-        origin = self._origin
+        self._named, self._origin = True, None
         return [
             ExecuteRequested(
                 at, origin.stream, key, request.execution_policy.priority, origin.metadata, origin.peer, origin.user_agent
@@ -59,7 +61,7 @@ class ExecutionCall:
         operation = longrunning_pb2.Operation.FromString(payload)
         metadata = reapi.ExecuteOperationMetadata.FromString(operation.metadata.value)
         outcome = _outcome(operation) if operation.done else None
-        events = [] if self._known else self._waiting(at, operation.name)
+        events = self._waiting(at, self._origin, operation.name) if self._origin is not None else []
         if self.foreign:
             return []
         # An operation that is done is completed, even where a scheduler leaves the metadata of the last message out.
@@ -67,7 +69,7 @@ class ExecutionCall:
         digest = None
         if not self._named and metadata.HasField("action_digest"):
             digest = decoding.digest(metadata.action_digest)
-        events.append(OperationUpdated(at, self._origin.stream, operation.name, stage, digest, outcome))
+        events.append(OperationUpdated(at, self._stream, operation.name, stage, digest, outcome))
         self._done = self._done or operation.done
         return events
 
@@ -78,7 +80,7 @@ class ExecutionCall:
     def restored(self, at: int, opened_at: int, last_keep_alive_at: int | None, state: tap_pb2.OpenStream) -> list[Event]:  # noqa: ARG002 - workers only
         """The request where it was not known, and the latest update."""
         events: list[Event] = []
-        if not self._known and not self.foreign and state.first_to_server:
+        if not self.foreign and state.first_to_server:
             events += self.to_server(opened_at, state.first_to_server)
         if not self._done and state.HasField("latest_to_client"):
             events += self.to_client(at, state.latest_to_client)
@@ -86,16 +88,15 @@ class ExecutionCall:
 
     def closed(self, at: int, closed: tap_pb2.StreamClosed) -> list[Event]:
         """The follower left, if the model knows of it."""
-        if not self._known:
+        if self._origin is not None:
             return []
-        return [FollowerLeft(at, self._origin.stream, status_code(closed), closed.message)]
+        return [FollowerLeft(at, self._stream, status_code(closed), closed.message)]
 
-    def _waiting(self, at: int, name: str) -> list[Event]:
+    def _waiting(self, at: int, origin: Origin, name: str) -> list[Event]:
         self.foreign = self._schedulers.other(name.rpartition("/")[0])
         if self.foreign:
             return []
-        self._known = True
-        origin = self._origin
+        self._origin = None
         return [WaitRequested(at, origin.stream, name, origin.metadata, origin.peer, origin.user_agent)]
 
 

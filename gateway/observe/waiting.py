@@ -80,13 +80,15 @@ class Group:
 class Waiting:
     """Everything that waits."""
 
-    __slots__ = ("_group_of", "groups")
+    __slots__ = ("_group_of", "_places", "groups")
 
     def __init__(self) -> None:
         #: By name: sets of properties, and the three words.
         self.groups: dict[str, Group] = {word: Group() for word in (UNKNOWN, NONE, OTHER)}
         #: Arrival -> name of the set that it asked for, its group.
         self._group_of: dict[int, tuple[str, Group]] = {}
+        #: Name of a group -> what is kept of each that asked for that.
+        self._places = {name: (name, group) for name, group in self.groups.items()}
 
     def put(self, arrival: int, since: int, properties: Properties | None, now: int) -> None:
         """It waits; one that did so before waits since then, perhaps for something else."""
@@ -99,7 +101,7 @@ class Waiting:
         group = self._group(name, now)
         group.add(arrival, since)
         group.used_at = now
-        self._group_of[arrival] = (name, group)
+        self._group_of[arrival] = self._places.get(name) or (name, group)
 
     def remove(self, arrival: int, now: int) -> None:
         """It does not wait, whether it did or not."""
@@ -122,8 +124,10 @@ class Waiting:
             used_at, given_up = min(idle, default=(now, ""))
             if now - used_at < IDLE_NS:
                 return groups[OTHER]
-            del groups[given_up]
-        return groups.setdefault(name, Group())
+            del groups[given_up], self._places[given_up]
+        group = groups[name] = Group()
+        self._places[name] = (name, group)
+        return group
 
 
 def _known(moments: Iterable[int | None]) -> list[int]:

@@ -31,6 +31,7 @@ from gateway.observe.cacheability import Cacheability
 from gateway.observe.calls import Origin, status_code
 from gateway.pb import tap_pb2
 from gateway.pb import worker_api_pb2 as api
+from gateway.words import shared
 
 _SERVICE = "/com.github.trace_machina.nativelink.remote_execution.WorkerApi/"
 CONNECT_WORKER = _SERVICE + "ConnectWorker"
@@ -72,8 +73,8 @@ class WorkerCall:
     def __init__(self, origin: Origin, cacheability: Cacheability) -> None:
         self._origin = origin
         self._cacheability = cacheability
-        #: None: not seen.
-        self._registration: api.ConnectWorkerRequest | None = None
+        #: Properties, id prefix and max_inflight_tasks; None: not seen.
+        self._registration: tuple[Properties, str, int] | None = None
         #: The stream is of a release before 0.7.4.
         self._bare = False
         #: Empty: the scheduler has not said it yet.
@@ -83,13 +84,13 @@ class WorkerCall:
     def to_server(self, at: int, payload: bytes) -> list[Event]:
         """The registration, later results and good-byes."""
         if self._registration is None and not self._worker_id and is_bare_registration(payload):
-            self._registration = api.ConnectWorkerRequest.FromString(payload)
+            self._register(api.ConnectWorkerRequest.FromString(payload))
             self._bare = True
             return []
         update = api.UpdateForScheduler.FromString(payload)
         kind = update.WhichOneof("update")
         if kind == "connect_worker_request":
-            self._registration = update.connect_worker_request
+            self._register(update.connect_worker_request)
             return []
         if kind is None:
             raise UnplacedError("an UpdateForScheduler of an unknown kind")
@@ -158,11 +159,10 @@ class WorkerCall:
         return [WorkerRefused(at, origin.stream, properties, prefix, origin.peer, status_code(closed), closed.message)]
 
     def _registered(self) -> tuple[Properties | None, str, int | None]:
-        """Properties, id prefix and max_inflight_tasks of the registration."""
-        request = self._registration
-        if request is None:
-            return None, "", None
-        return decoding.properties(request), request.worker_id_prefix, request.max_inflight_tasks
+        return self._registration if self._registration is not None else (None, "", None)
+
+    def _register(self, request: api.ConnectWorkerRequest) -> None:
+        self._registration = decoding.properties(request), shared(request.worker_id_prefix), request.max_inflight_tasks
 
     def _connected(self, at: int, worker_id: str) -> list[Event]:
         self._worker_id = worker_id

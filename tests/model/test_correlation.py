@@ -96,6 +96,19 @@ def test_a_result_moves_the_client_to_the_run_that_it_names(scene: Scene, *, cac
     assert (scene.operation("op1").stage, scene.operation("op1").clients) == (EXECUTING, ())
 
 
+def test_a_result_waits_for_its_run_also_when_another_operation_of_the_action_is_gone() -> None:
+    scene = Scene(completed_s=600)
+    scene.connect()
+    for client in (1, 2):
+        scene.execute(client, key(cacheable=False))
+    scene.done(1, ok(7))
+    scene.leave(2)
+    scene.wait(61)
+    assert scene.stages == ["Completed"]
+    scene.assign("op1", key(cacheable=False), queued_at=7)
+    assert (scene.stages, scene.operation("op1").join) == (["Completed"], Join.PROVEN)
+
+
 @both
 def test_an_absent_or_zero_queued_timestamp_proves_nothing(scene: Scene, *, cacheable: bool) -> None:
     action = key(cacheable=cacheable)

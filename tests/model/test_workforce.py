@@ -67,7 +67,7 @@ def test_execute_complete_gives_back_the_reservation_and_keeps_the_entry(scene: 
     assert scene.model.remaining_properties(scene.worker()) == (("cpu_count", "8"),)
     assert list(scene.worker().running) == ["op1"]
     scene.report("op1")
-    assert scene.worker().released == set()
+    assert scene.worker().released == ()
 
 
 def test_execute_complete_of_what_does_not_run_says_nothing(scene: Scene) -> None:
@@ -381,7 +381,7 @@ def test_what_a_worker_gets_twice_it_has_once(scene: Scene) -> None:
     scene.assign("op1", key())
     scene.tell(events.ExecutionCompleted(START, "w1", "op1"))
     scene.assign("op1", key())
-    assert (list(scene.worker().running), scene.worker().released, scene.anomaly_kinds()) == (["op1"], set(), ["assigned_twice"])
+    assert (list(scene.worker().running), scene.worker().released, scene.anomaly_kinds()) == (["op1"], (), ["assigned_twice"])
 
 
 def test_a_result_of_what_the_worker_did_not_have_is_not_counted(scene: Scene) -> None:

@@ -110,7 +110,7 @@ def instance_name(entity: records.Operation) -> str:
     """REAPI's; of an operation that only a WaitExecution names the prefix of that name (nativelink-facts 3)."""
     if entity.key is not None:
         return entity.key.instance_name
-    return next((client.name.rpartition("/")[0] for client in entity.clients), "")
+    return next((client.instance_name or "" for client in entity.clients), "")
 
 
 def invocation_ids(entity: records.Operation) -> list[str]:

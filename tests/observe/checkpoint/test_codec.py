@@ -92,7 +92,7 @@ def test_bytes_that_are_no_state_are_damage(data: bytes) -> None:
 def test_a_model_that_contradicts_itself_is_damage() -> None:
     state = empty()
     Following(state).receive(eventful()[:60])
-    state.model._register.by_name.clear()
+    state.model._register.by_client_id.clear()
     with pytest.raises(DamagedError, match="not so: "):
         through(state)
 

@@ -128,7 +128,7 @@ def test_an_operation_that_ran() -> None:
         stage=Stage.COMPLETED,
         scheduler_operation_id="op-1",
         previous_operation_id="c-1",
-        clients=[Client("c-1", "main/c-1", "10.0.0.2:2", "bazel", RequestMetadata(target_id="//a"), 1)],
+        clients=[Client("c-1", "main", "10.0.0.2:2", "bazel", RequestMetadata(target_id="//a"), 1)],
         worker_id="w-1",
         priority=-1,
         queued_at=EPOCH + 1,
@@ -217,7 +217,7 @@ def test_an_operation_that_ran() -> None:
 
 
 def test_an_operation_that_is_known_by_name_only() -> None:
-    entity = operation(key=None, stage=Stage.UNKNOWN, clients=[Client("c-1", "deep/name/c-1", "", "", None)])
+    entity = operation(key=None, stage=Stage.UNKNOWN, clients=[Client("c-1", "deep/name", "", "", None)])
     message = shape.operation_full(Observed().model, entity)
     assert message.instance_name == "deep/name"
     assert not message.HasField("action_digest")
@@ -256,10 +256,10 @@ def test_an_anomaly_brings_its_story() -> None:
 
 def test_what_many_clients_say_is_there_once_and_within_a_bound() -> None:
     clients = [
-        Client(f"c-{number}", f"/c-{number}", "", "", RequestMetadata(tool_invocation_id=f"i-{number // 2}", action_mnemonic="Cpp"))
+        Client(f"c-{number}", "", "", "", RequestMetadata(tool_invocation_id=f"i-{number // 2}", action_mnemonic="Cpp"))
         for number in range(60)
     ]
-    message = shape.operation(Observed().model, operation(clients=[*clients, Client("c", "/c", "", "", None)]))
+    message = shape.operation(Observed().model, operation(clients=[*clients, Client("c", "", "", "", None)]))
     assert list(message.tool_invocation_ids) == [f"i-{number}" for number in range(16)]
     assert list(message.action_mnemonics) == ["Cpp"]
     assert not message.target_ids
@@ -269,7 +269,7 @@ def test_anomalies_about_an_entity_are_in_its_detail() -> None:
     observed = Observed()
     for about in ("main/c-1", "op-1", "op-2", ""):
         observed.model.anomalies.append(Anomaly(EPOCH, "late_result", about, "late", ((EPOCH, "Queued"),)))
-    entity = operation(scheduler_operation_id="op-1", clients=[Client("c-1", "main/c-1", "", "", None)], reserved=(("a", "b"),))
+    entity = operation(scheduler_operation_id="op-1", clients=[Client("c-1", "main", "", "", None)], reserved=(("a", "b"),))
     detail = shape.operation_full(observed.model, entity).detail
     assert [each.entity for each in detail.anomalies] == ["main/c-1", "op-1"]
     assert not detail.anomalies[0].story

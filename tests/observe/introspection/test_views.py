@@ -16,7 +16,7 @@ def test_an_operation_is_seen_as_it_is_published() -> None:
     entity = operation(
         stage=Stage.COMPLETED,
         worker_id="w-1",
-        clients=[Client("c", "main/c", "", "", metadata)],
+        clients=[Client("c", "main", "", "", metadata)],
         reserved=(("pool", "a"), ("pool", "b")),
         queued_at=EPOCH,
         outcome=Outcome(status_code=4),
@@ -33,7 +33,7 @@ def test_an_operation_is_seen_as_it_is_published() -> None:
 
 
 def test_of_what_is_known_by_name_only_there_is_no_digest() -> None:
-    view = OperationView(operation(key=None, clients=[Client("c", "deep/c", "", "", None)]))
+    view = OperationView(operation(key=None, clients=[Client("c", "deep", "", "", None)]))
     assert (view.digest_hash, view.instance_name, view.properties, view.status_code) == ("", "deep", {}, None)
 
 
