@@ -18,10 +18,12 @@ RUN pip install --no-deps --no-build-isolation . && python -m compileall -q /opt
 FROM ${PYTHON_IMAGE}
 RUN groupadd --gid 10001 gateway \
     && useradd --uid 10001 --gid gateway --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin gateway \
-    && install -d -m 0700 -o gateway -g gateway /var/lib/nativelink-gateway
+    && install -d -m 0700 -o gateway -g gateway /var/lib/nativelink-gateway \
+    && install -d -m 0750 -o gateway -g gateway /credentials
 COPY --from=build /opt/nativelink-gateway /opt/nativelink-gateway
 ENV PATH=/opt/nativelink-gateway/bin:$PATH PYTHONUNBUFFERED=1 STATE_DIRECTORY=/var/lib/nativelink-gateway
-USER gateway
+# By number: Kubernetes has to see that it is not root.
+USER 10001:10001
 VOLUME /var/lib/nativelink-gateway
 EXPOSE 50062
 # The loop of `serve` runs; whether it has something to say is /readyz, and not a reason to be restarted.

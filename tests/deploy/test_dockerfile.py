@@ -11,8 +11,10 @@ def of(instruction: str) -> list[str]:
 
 def test_the_image_is_slim_and_its_process_is_nobody_special() -> None:
     assert of("ARG") == ["PYTHON_IMAGE=python:3.13-slim"]
-    assert of("USER") == ["gateway"]
-    assert INSTRUCTIONS.index("USER gateway") < next(i for i, line in enumerate(INSTRUCTIONS) if line.startswith("ENTRYPOINT"))
+    assert of("USER") == ["10001:10001"]
+    (made,) = (line for line in of("RUN") if "useradd" in line)
+    assert "groupadd --gid 10001 gateway && useradd --uid 10001 --gid gateway" in made
+    assert INSTRUCTIONS.index("USER 10001:10001") < next(i for i, line in enumerate(INSTRUCTIONS) if line.startswith("ENTRYPOINT"))
 
 
 def test_only_what_is_locked_is_installed() -> None:

@@ -6,11 +6,13 @@ Both are Debian's package prometheus. Where it is not installed these tests are 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.parse
 import urllib.request
@@ -57,8 +59,21 @@ def promtool(*arguments: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_promtool_finds_nothing_wrong_with_configuration_and_rules() -> None:
-    promtool("check", "config", "deploy/prometheus/prometheus.yml")
+def configured(directory: Path, token: str, **other: str) -> Path:
+    """The configuration that is deployed, with a token and whatever else is another here."""
+    shutil.copytree(DEPLOYED, directory / "etc")
+    (directory / "token").write_text(token)
+    file = directory / "etc" / "prometheus.yml"
+    text = file.read_text()
+    for before, after in {"/credentials/token": str(directory / "token"), **other}.items():
+        assert before in text
+        text = text.replace(before, after)
+    file.write_text(text)
+    return file
+
+
+def test_promtool_finds_nothing_wrong_with_configuration_and_rules(tmp_path: Path) -> None:
+    promtool("check", "config", str(configured(tmp_path, "a token")))
 
 
 def test_alerts_fire_when_they_should_and_are_quiet_otherwise() -> None:
@@ -126,28 +141,32 @@ class Prometheus:
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """Started as compose starts it, but for addresses and intervals, and a demo in front of it."""
+    """Started as compose starts it, but for addresses and intervals, and a demo in front of it that wants to know who asks."""
     server, directory = program("prometheus", "prometheus"), tmp_path_factory.mktemp("prometheus")
     http, listen = free_ports(2)
-    shutil.copytree(DEPLOYED, directory / "etc")
-    file = directory / "etc" / "prometheus.yml"
-    file.write_text(file.read_text().replace("gateway:50062", f"127.0.0.1:{http}").replace("15s", "1s"))
-    gateway = [sys.executable, "-P", "-m", "gateway.cli", "demo", "--http", f"127.0.0.1:{http}", "--rate", "20"]
-    scraper = [
-        server,
-        f"--config.file={file}",
-        f"--storage.tsdb.path={directory / 'data'}",
-        f"--web.listen-address=127.0.0.1:{listen}",
-        "--log.level=warn",
-    ]
+    ours = [sys.executable, "-P", "-m", "gateway.cli"]
     with ExitStack() as stack:
         log = stack.enter_context((directory / "log").open("w+b"))
-        for arguments in (gateway, scraper):
-            process = subprocess.Popen(arguments, stdout=log, stderr=log)  # noqa: S603
-            stack.callback(_ended, process)
-        running = Prometheus(listen)
-        _until(running.has_scraped, (directory / "log").read_text)
-        yield running
+        # The demo's state_dir is in there; paths of unix sockets are short.
+        temporary = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        demo = [*ours, "demo", "--http", f"127.0.0.1:{http}", "--rate", "20"]
+        stack.callback(_ended, subprocess.Popen(demo, stdout=log, stderr=log, env={**os.environ, "TMPDIR": str(temporary)}))  # noqa: S603
+        _until(lambda: any(temporary.glob("*/running.json")), (directory / "log").read_text)
+        (running,) = temporary.glob("*/running.json")
+        new = [*ours, "token", "new", "--role=reader", "--name=prometheus", f"--tokens-file={running.with_name('tokens.json')}"]
+        token = subprocess.check_output(new, text=True)  # noqa: S603
+        file = configured(directory, token, **{"gateway:50062": f"127.0.0.1:{http}", "15s": "1s"})
+        scraper = [
+            server,
+            f"--config.file={file}",
+            f"--storage.tsdb.path={directory / 'data'}",
+            f"--web.listen-address=127.0.0.1:{listen}",
+            "--log.level=warn",
+        ]
+        stack.callback(_ended, subprocess.Popen(scraper, stdout=log, stderr=log))  # noqa: S603
+        scraping = Prometheus(listen)
+        _until(scraping.has_scraped, (directory / "log").read_text)
+        yield scraping
 
 
 def _ended(process: subprocess.Popen[bytes]) -> None:
