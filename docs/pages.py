@@ -13,7 +13,12 @@ from mkdocs.structure.files import File, Files
 
 _ROOT = Path(__file__).resolve().parents[1]
 #: File of the tree -> its page.
-PAGES = {"README.md": "index.md", "CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
+PAGES = {
+    "README.md": "index.md",
+    "SECURITY.md": "threat-model.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+}
 #: Where a page is spoken of, as for people who read the files.
 _MENTION = re.compile(r"(?<![\w/\[])(?<!\]\()(?P<ticks>`?)docs/(?P<name>[\w-]+)\.md(?P=ticks)(?!\w)")
 #: What a link leads to, before its anchor.

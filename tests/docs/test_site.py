@@ -122,3 +122,11 @@ def test_a_link_that_leads_nowhere_fails(tmp_path: Path) -> None:
         (tmp_path / "pages" / "one.md").write_text(text)
         done = subprocess.run([*BUILD, str(tmp_path / "site")], cwd=tmp_path, capture_output=True, check=False)  # noqa: S603
         assert done.returncode == code
+
+
+def test_every_row_is_in_its_table(site: Path) -> None:
+    """One behind an empty line is text."""
+    for file in site.rglob("*.html"):
+        plain = re.sub(r"<pre>.*?</pre>", "", file.read_text(encoding="utf-8"), flags=re.DOTALL)
+        assert not re.search(r"^(?:<p>)?\| ", plain, re.MULTILINE), file
+        assert "```" not in plain, file
