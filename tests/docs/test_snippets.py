@@ -87,13 +87,15 @@ def test_a_unit_has_keys_and_values_and_starts_what_there_is(block: Block) -> No
 
 
 @pytest.mark.parametrize(("name", "text"), list(documents()), ids=lambda each: each if len(each) < 40 else "")
-def test_routes_settings_metrics_and_files_that_are_named_are_there(name: str, text: str) -> None:
+def test_routes_commands_settings_metrics_and_files_that_are_named_are_there(name: str, text: str) -> None:
     """In sentences and tables; CHANGELOG is of the past."""
     words = prose(text)
     # An address in a sentence ends before what the sentence goes on with.
     for method, address in re.findall(r"(?:\b(GET|POST|HEAD) )?(/api/v1/[^\s`,;)|\"']*[\w}])", words):
         plain = address.replace("{worker_id}", "{id}").replace("{operation_id}", "{id}").replace("&#124;", "")
         assert asked("POST" if method == "POST" else "GET", plain) is None or asked("POST", plain) is None, f"{name}: {address}"
+    for command in re.findall(r"`(nativelink-gateway [a-z][^`]*)`", words):
+        assert problem(shlex.split(command)) is None, f"{name}: {command}"
     for setting in re.findall(r"`(gateway\.[a-z_.\[\]]*[a-z\]])`", words):
         module = ROOT / f"{setting.replace('.', '/')}.py"
         assert setting in KEYS or setting.replace("taps.", "taps[].") in KEYS or module.exists(), f"{name}: {setting}"
