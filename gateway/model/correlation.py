@@ -104,7 +104,7 @@ class Correlation:
             row = generations.row_for_run(register, pool, queued_at) if key.cacheable else register.new_row(key)
         pool.unsure = few.without(pool.unsure, row, few.ARRIVAL)
         row.is_cacheable_known = True
-        if row.is_announced:
+        if row.counted is not None:
             row.previous_operation_id = row.operation_id
         row.scheduler_operation_id = operation_id
         row.queued_at = queued_at

@@ -107,15 +107,13 @@ class Row(Operation):
     is_superseded: bool = False
     #: Takes no more halves without proof.
     is_closed: bool = False
-    #: A change told of it.
-    is_announced: bool = False
     has_abandoned_timer: bool = False
     has_settled_timer: bool = False
     #: None: its key is not known, or it is no longer listed.
     pool: Pool | None = field(default=None, repr=False)
     #: Where its pool keeps it for pairing; None: not there.
     standing: Standing | None = None
-    #: The stage in which it is counted; None: it is not yet.
+    #: The stage in which it is counted and was told of last; None: it is not yet.
     counted: Stage | None = None
 
     @property
@@ -147,13 +145,14 @@ class Row(Operation):
         if before and before[-1].order > half.order:
             self.clients = tuple(sorted(self.clients, key=_ORDER))
         if half.is_live:
-            self.hears(half)
+            self.is_abandoned = False
+            self.live = (*self.live, half) if before else self.clients
 
     def detach(self, half: ClientHalf) -> None:
         """Lets go of one of its client halves."""
         half.row = None
         half.is_proven = False
-        self.clients = tuple([each for each in self.clients if each is not half])
+        self.clients = _without(self.clients, half)
         self.hears_no_more(half)
 
     def hears(self, half: ClientHalf) -> None:
@@ -163,12 +162,11 @@ class Row(Operation):
             # Most have one: one tuple for both.
             self.live = self.clients
         elif not self.live or self.live[-1] is not half:
-            self.live = (*[each for each in self.live if each is not half], half)
+            self.live = (*_without(self.live, half), half)
 
     def hears_no_more(self, half: ClientHalf) -> None:
         """One of its client halves is not live, whether it was or not."""
-        if self.live:
-            self.live = tuple([each for each in self.live if each is not half])
+        self.live = _without(self.live, half)
 
     def seen(self) -> Seen:
         """What its clients were told, for the lifecycle's table."""
@@ -255,3 +253,12 @@ class Row(Operation):
             self.join = Join.PROVEN
         else:
             self.join = Join.TENTATIVE
+
+
+def _without(halves: tuple[ClientHalf, ...], half: ClientHalf) -> tuple[ClientHalf, ...]:
+    """Whether it is among them or not; mostly it is the first."""
+    try:
+        place = halves.index(half)
+    except ValueError:
+        return halves
+    return halves[:place] + halves[place + 1 :]

@@ -192,11 +192,10 @@ class Register:
         for half in row.clients:
             row.detach(half)
             self.forget_half(half)
+        self._touched_rows.pop(row.arrival, None)
         if row.counted is not None:
             self.stages[row.counted] -= 1
             row.counted = None
-        self._touched_rows.pop(row.arrival, None)
-        if row.is_announced:
             self.emit(OperationRemoved, row.arrival, shown, reason)
 
     # --- client halves ------------------------------------------------------------------------------------------------
@@ -279,8 +278,7 @@ class Register:
                 self.settle_later(row)
         if stage is not Stage.COMPLETED and not row.live:
             self.abandon_later(row)
-        self.emit(OperationChanged, arrival, row.operation_id, before if row.is_announced else None, stage)
-        row.is_announced = True
+        self.emit(OperationChanged, arrival, row.operation_id, before, stage)
 
     def settle_later(self, row: Row) -> None:
         """Looks again, when every message of this moment must have come, whether its clients belong there."""
