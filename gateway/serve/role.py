@@ -78,7 +78,7 @@ async def run(
     gate = open_gate(config)
     overview = Overview(upstream, gate.notes, now=steady, wall=now or time.time)
     siblings = Siblings(config.serve_sockets if process is not None else config.serve_sockets[:1], process or 0)
-    routes = Routes(upstream, overview, siblings, now=steady)
+    routes = Routes(upstream, overview, siblings, config.state_dir, now=steady)
     server = make_server(routes, gate)
     runner = web.ServerRunner(server, shutdown_timeout=config.stop_timeout_s * _SHUTDOWN_SHARE)
     await runner.setup()

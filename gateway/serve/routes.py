@@ -6,16 +6,19 @@ What there is, and all that can be said about it, is in `gateway.serve.descripti
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 from aiohttp import web
 from aiohttp.hdrs import ACCEPT, ACCEPT_ENCODING, IF_NONE_MATCH, LAST_EVENT_ID
 
 from gateway.serve.asked import Asked
-from gateway.serve.description import table
+from gateway.serve.description import drain_table, table
 from gateway.serve.description.document import document_body
 from gateway.serve.description.entry import Route
 from gateway.serve.description.index import index_body
 from gateway.serve.details import Details
+from gateway.serve.drains.audit import Audit
+from gateway.serve.drains.handlers import Drains
 from gateway.serve.events.publisher import Publisher
 from gateway.serve.events.reply import EventReply
 from gateway.serve.fixed import Fixed
@@ -46,8 +49,10 @@ _READY = to_json(ProbeJson("ready"))
 class Routes:
     """All addresses of the HTTP side."""
 
-    def __init__(self, upstream: Upstream, overview: Overview, siblings: Siblings, *, now: Callable[[], float]) -> None:
-        """Args: who is followed; what renders the documents; the other processes; the clock of ages, in Unix seconds."""
+    def __init__(
+        self, upstream: Upstream, overview: Overview, siblings: Siblings, state_dir: Path, *, now: Callable[[], float]
+    ) -> None:
+        """Args: who is followed; what renders documents; the other processes; where the audit log is; the clock of ages, Unix."""
         self._upstream = upstream
         self._overview = overview
         self._details = Details(upstream)
@@ -76,9 +81,21 @@ class Routes:
             table.WORKER: self._worker,
             table.OPERATION: self._operation,
         }
-        self.served = (*at, *around)
+        self.audit = Audit(state_dir)
+        drains = Drains(upstream, self.audit)
+        at[drain_table.DRAINS] = lambda asked: drains.list(asked.target)
+        around[drain_table.ONE_DRAIN] = lambda asked, id_: drains.get(asked.target, id_)
+        #: {route: handler of a change}
+        changing: dict[Route, Callable[[web.BaseRequest, Target, str], Awaitable[Reply]]] = {
+            drain_table.DRAIN_WORKER: drains.drain_worker,
+            drain_table.UNDRAIN_WORKER: drains.undrain_worker,
+            drain_table.DRAIN: drains.drain_workers,
+            drain_table.CANCEL: drains.cancel,
+        }
+        self.served = (*at, *around, *changing)
         self._at = at
         self._around = around
+        self._changing = changing
         self._routing = Routing(self.served)
         self._description = Fixed(document_body(table.ROUTES))
         self._index = Fixed(index_body(table.OPENAPI.path, table.ROUTES))
@@ -110,6 +127,9 @@ class Routes:
         if found.route is None:
             allowed = ", ".join(found.allowed)
             raise ProblemError(405, f"Method {quoted(request.method)} is not allowed here: {allowed} are", {"Allow": allowed})
+        changing = self._changing.get(found.route)
+        if changing is not None:
+            return await changing(request, target, found.id)
         headers = request.headers
         asked = Asked(
             target,

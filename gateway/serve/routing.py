@@ -55,7 +55,8 @@ class Routing:
             for route in routes:
                 if method in route.methods:
                     return Found(route, id_, route.path, route.methods, route.role)
-        others = [route for routes, _ in fitting for route in routes]
+        # What a template with less behind the id makes of the path is answered, and no reason to advertise it.
+        others = fitting[0][0]
         allowed = dict.fromkeys(each for route in others for each in route.methods)
         is_open = any(route.role is None for route in others)
         return Found(None, "", others[0].path, tuple(allowed), None if is_open else Role.READER)

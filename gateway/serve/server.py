@@ -82,7 +82,12 @@ def make_server(routes: Routes, gate: Gate) -> JsonServer:
             gate.admit(request, Role.READER)
             raise
         if found.role is not None:
-            request[CALLER] = gate.admit(request, found.role)
+            try:
+                request[CALLER] = gate.admit(request, found.role)
+            except ProblemError as problem:
+                if found.role is Role.OPERATOR:
+                    await routes.audit.refuse(request.remote, request.method, target.path, problem)
+                raise
         return await routes.answer(request, target, found)
 
     handler: Handler = answer_problems(permitted)

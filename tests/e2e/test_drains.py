@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import grpc
 import pytest
 
+from gateway.config.types import Role
 from gateway.pb import introspection_pb2 as pb
 from gateway.simulation import LINUX, Job, Run, Settings, Simulation, WorkerSpec
 from gateway.simulation.admin import set_drain
 from tests.command import PATIENCE_S
 from tests.e2e.drained import observed, tapped, until
+from tests.serve.authentication.showing import new_token, shown
+from tests.serve.running import serving
 
 
 def _draining(simulation: Simulation) -> dict[str, bool]:
@@ -147,3 +151,37 @@ async def test_without_an_admin_service_nothing_is_kept(tmp_path: Path) -> None:
                 await stub.Drain(request)
             assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
         assert not (await stub.ListDrains(pb.ListDrainsRequest())).drains
+
+
+async def test_people_drain_over_http_once_for_each_key(tmp_path: Path) -> None:
+    """Through serve, observe, tap and NativeLink, and back."""
+    json_ = "Content-Type: application/json\r\nIdempotency-Key: k\r\n"
+    async with Simulation(Settings(seed=6)) as simulation, tapped(simulation, tmp_path) as taps:
+        worker = await simulation.add_worker(WorkerSpec("w-"), via=taps.taps["workers"])
+        operator = shown(new_token(taps.config, Role.OPERATOR, "deployer"))
+        async with observed(taps.config), serving(taps.config) as client:
+            drained = [await client.post("/api/v1/drain", '{"id_prefix": "w-"}', f"{json_}{operator}") for _ in range(2)]
+            assert [answer.status for answer in drained] == [200, 200]
+            ids = [json.loads(answer.body)["id"] for answer in drained]
+            assert ids[0] == ids[1]
+            assert (await client.post("/api/v1/drain", '{"id_prefix": "v-"}', f"{json_}{operator}")).status == 422
+            address = f"/api/v1/drains/{ids[0]}"
+            safe = await client.until(address, lambda answer: json.loads(answer.body)["safe_to_delete"], headers=operator)
+            assert [(each["id"], each["state"]) for each in json.loads(safe.body)["workers"]] == [(worker.id, "safe")]
+            json_ = "Content-Type: application/json\r\n"
+            refused = await client.post(f"/api/v1/workers/{worker.id}/undrain", "", f"{json_}{operator}")
+            assert (refused.status, ids[0] in json.loads(refused.body)["error"]) == (409, True)
+            cancelled = await client.post(f"{address}/cancel", '{"undrain": true}', f"{json_}{operator}")
+            assert (cancelled.status, json.loads(cancelled.body)["ended_by"]) == (200, "token deployer")
+            assert _draining(simulation) == {"w": False}
+
+
+async def test_without_an_admin_service_people_get_501(tmp_path: Path) -> None:
+    settings = Settings(seed=7, has_admin=False)
+    async with Simulation(settings) as simulation, tapped(simulation, tmp_path) as taps:
+        worker = await simulation.add_worker(WorkerSpec("w-"), via=taps.taps["workers"])
+        operator = f"{shown(new_token(taps.config, Role.OPERATOR))}Content-Type: application/json\r\n"
+        async with observed(taps.config), serving(taps.config) as client:
+            answer = await client.post(f"/api/v1/workers/{worker.id}/drain", "", operator)
+            assert (answer.status, "services: { admin: {} }" in json.loads(answer.body)["error"]) == (501, True)
+            assert (await client.get("/api/v1/drains", headers=operator)).body == b"[]"

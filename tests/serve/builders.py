@@ -126,3 +126,22 @@ def busy_operation(arrival: int) -> pb.Operation:
     if stage == pb.STAGE_COMPLETED:
         made.finished.seconds = NOW + arrival // 50 + 9
     return made
+
+
+def documented_drain() -> pb.Drain:
+    """The one of the examples."""
+    return pb.Drain(
+        id="0c6b2f9d41aa",
+        id_prefix="worker-",
+        state=pb.Drain.ACTIVE,
+        created=Timestamp(seconds=1_640_995_200),
+        created_by="token deployer",
+        workers=2,
+        draining=2,
+        safe=1,
+        running_operations=1,
+        drained_workers=[
+            pb.DrainedWorker(id="worker-123", state=pb.DrainedWorker.DRAINING, running_operations=["op-456"]),
+            pb.DrainedWorker(id="worker-124", state=pb.DrainedWorker.SAFE, safe_to_delete=True),
+        ],
+    )

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import grpc
 
 from gateway.pb import introspection_pb2 as pb
@@ -16,6 +18,9 @@ class ScriptedDrains(IntrospectionServicer):
 
     def __init__(self) -> None:
         self.drains: dict[str, pb.Drain] = {}
+        self.workers: dict[int, pb.Worker] = {}
+        #: The next Drain is answered by it.
+        self.slow_drain: Callable[[pb.DrainRequest, grpc.ServicerContext], Awaitable[pb.Drain]] | None = None
         #: Every request that changes something, in order.
         self.changes: list[pb.DrainRequest | pb.UndrainRequest | pb.CancelDrainRequest] = []
         #: All of them answer with this instead: code and text.
@@ -23,22 +28,22 @@ class ScriptedDrains(IntrospectionServicer):
 
     async def Drain(self, request: pb.DrainRequest, context: grpc.ServicerContext) -> pb.Drain:
         """The last one that there is."""
-        self.changes.append(request)
-        await self._refuse(context)
+        if self.slow_drain is not None:
+            slow, self.slow_drain = self.slow_drain, None
+            return await slow(request, context)
+        await self._changes(request, context, request.worker_id)
         return list(self.drains.values())[-1]
 
     async def Undrain(self, request: pb.UndrainRequest, context: grpc.ServicerContext) -> pb.UndrainResponse:
         """It is undrained."""
-        self.changes.append(request)
-        await self._refuse(context)
+        await self._changes(request, context, request.worker_id)
         worker = pb.DrainedWorker(id=request.worker_id, state=pb.DrainedWorker.UNDRAINED)
         return pb.UndrainResponse(worker=worker, drain_id=next(iter(self.drains), ""))
 
     async def CancelDrain(self, request: pb.CancelDrainRequest, context: grpc.ServicerContext) -> pb.Drain:
         """It is cancelled."""
-        self.changes.append(request)
-        await self._refuse(context)
-        drain = self.drains[request.id]
+        await self._changes(request, context)
+        drain = await self._drain(request.id, context)
         drain.state = pb.Drain.CANCELLED
         return drain
 
@@ -55,11 +60,25 @@ class ScriptedDrains(IntrospectionServicer):
     async def GetDrain(self, request: pb.GetDrainRequest, context: grpc.ServicerContext) -> pb.Drain:
         """NOT_FOUND: there is none."""
         await self._refuse(context)
-        if request.id not in self.drains:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"Drain {request.id} not found")
-        return self.drains[request.id]
+        return await self._drain(request.id, context)
 
     async def _refuse(self, context: grpc.ServicerContext) -> None:
         if self.refuse_drains_with is not None:
             code, text = self.refuse_drains_with
             await context.abort(code, text)
+
+    async def _changes(
+        self,
+        request: pb.DrainRequest | pb.UndrainRequest | pb.CancelDrainRequest,
+        context: grpc.ServicerContext,
+        worker_id: str = "",
+    ) -> None:
+        self.changes.append(request)
+        await self._refuse(context)
+        if worker_id and all(worker.id != worker_id for worker in self.workers.values()):
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"Worker {worker_id} not found")
+
+    async def _drain(self, id_: str, context: grpc.ServicerContext) -> pb.Drain:
+        if id_ not in self.drains:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"Drain {id_} not found")
+        return self.drains[id_]

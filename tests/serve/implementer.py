@@ -29,7 +29,6 @@ class Implementer(ScriptedDrains):
         self.address = address
         self.epoch = epoch
         self.number = 1
-        self.workers: dict[int, pb.Worker] = {}
         self.operations: dict[int, pb.Operation] = {}
         self.scheduler = pb.Scheduler(health=pb.Health(status=pb.Health.HEALTHY))
         #: Every WatchRequest, in order.

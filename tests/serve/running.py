@@ -36,6 +36,12 @@ class Client:
         request = f"{method} {address} HTTP/1.1\r\nHost: localhost\r\n{headers}Connection: close\r\n\r\n"
         return parse(await self.exchange(request.encode()))
 
+    async def post(self, address: str, body: str, headers: str = "Content-Type: application/json\r\n") -> Answer:
+        """One request that says something."""
+        data = body.encode()
+        head = f"POST {address} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: {len(data)}\r\nConnection: close\r\n\r\n"
+        return parse(await self.exchange(head.encode() + data))
+
     async def exchange(self, request: bytes) -> bytes:
         """Send bytes, get all that comes until the end."""
         reader, writer = await asyncio.open_connection(self.host, self.port)
@@ -64,13 +70,13 @@ class Client:
         assert answer.status == 200, answer
         return answer.body
 
-    async def until(self, address: str, holds: Callable[[Answer], bool]) -> Answer:
+    async def until(self, address: str, holds: Callable[[Answer], bool], headers: str = "") -> Answer:
         """Ask until the answer is as wanted."""
         answer: Answer | None = None
 
         async def held() -> bool:
             nonlocal answer
-            answer = await self.get(address)
+            answer = await self.get(address, headers=headers)
             return holds(answer)
 
         await eventually(held)

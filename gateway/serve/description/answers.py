@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.serve.description.entry import Answer, Header, Media
+from gateway.serve.drains.body import BODY_MAX
 from gateway.serve.encodings import CODINGS, LEAST_BYTES
 from gateway.serve.lists import REVISION
 from gateway.serve.problems import RETRY_AFTER_S
@@ -91,3 +92,52 @@ LATE = _problem(504, "Late", "`view=full`: `observe` did not answer in time.", "
 TO_ANYBODY = (BAD, DEFECT)
 #: Of every route that has a role.
 ANYWHERE = (BAD, UNAUTHENTICATED, FORBIDDEN, DEFECT)
+
+# --- of drains --------------------------------------------------------------------------------------------------------
+
+CONFLICT = _problem(
+    409,
+    "Conflict",
+    "Something stands against it: another drain, which the text names; the same request under way; as many drains as can be kept.",
+    "Worker worker-123 belongs to drain 0c6b2f9d41aa of workers with id prefix 'worker-': cancel that drain instead, with undrain",
+)
+LATE_BODY = _problem(408, "LateBody", "The body did not come in time.", "The body did not come within 10 s")
+TOO_LARGE = _problem(413, "TooLarge", "The body is too large.", f"The body is larger than {BODY_MAX} bytes")
+NOT_JSON = _problem(
+    415,
+    "NotJson",
+    "The body is not said to be JSON.",
+    "A change is asked for with Content-Type: application/json, in UTF-8, and without Content-Encoding",
+)
+KEY_REUSED = _problem(
+    422,
+    "KeyReused",
+    "The idempotency key was used for another request.",
+    "This idempotency key was used for another request: use a new one for each change",
+)
+NOT_OFFERED = _problem(
+    501,
+    "NotOffered",
+    "NativeLink has no admin service, or nothing says where; the text says what to do.",
+    "NativeLink has no admin service at 127.0.0.1:50161/admin (it answered 404): give its listener services: { admin: {} }, or say "
+    "where it is with gateway.admin.endpoint and gateway.admin.path",
+)
+REFUSED = _problem(
+    502,
+    "Refused",
+    "NativeLink refused; the text is what it said.",
+    'NativeLink at 127.0.0.1:50161/admin answered 500: Error: Error { code: NotFound, messages: ["Worker not found"] }',
+)
+UNREACHABLE = _problem(
+    503,
+    "Unreachable",
+    "`observe` or NativeLink is away, workers are not observed, or what is asked for cannot be written down.",
+    "NativeLink's admin service at 127.0.0.1:50161/admin cannot be reached: Connection refused",
+    RETRY_AFTER,
+)
+LATE_CHANGE = _problem(
+    504,
+    "LateChange",
+    "`observe` did not answer in time; it may have been done.",
+    "observe did not answer within 30 s; it may be done all the same: see GET /api/v1/drains",
+)

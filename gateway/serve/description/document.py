@@ -25,6 +25,7 @@ _TAGS = {
     "workers": "Who runs actions.",
     "operations": "Actions that somebody wants to be run.",
     "events": "Changes of both.",
+    "drains": "That workers get no more work: what changes NativeLink.",
     "scheduler": "How much of both there is.",
     "system": "The gateway itself.",
 }
@@ -43,7 +44,7 @@ def document_body(routes: Sequence[Route]) -> bytes:
 
 def document(routes: Sequence[Route]) -> dict[str, Any]:
     """The document; it is JSON."""
-    types = list(dict.fromkeys(type_ for answer in _answers(routes) for media in answer.media.values() for type_ in media.types))
+    types = list(dict.fromkeys(type_ for media in _bodies(routes) for type_ in media.types))
     schemas, components = msgspec.json.schema_components(types, ref_template=f"{_SCHEMAS}{{name}}")
     known = dict(zip(types, schemas, strict=True))
     shared = {answer.name: answer for answer in _answers(routes) if answer.name}
@@ -70,6 +71,14 @@ def _answers(routes: Iterable[Route]) -> Iterator[Answer]:
     return (answer for route in routes for answer in route.answers)
 
 
+def _bodies(routes: Iterable[Route]) -> Iterator[Media]:
+    for route in routes:
+        if route.body is not None:
+            yield route.body
+        for answer in route.answers:
+            yield from answer.media.values()
+
+
 def _paths(routes: Iterable[Route], known: _Known) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
@@ -89,6 +98,7 @@ def _operations(route: Route, known: _Known) -> dict[str, Any]:
         "summary": route.summary,
         **({"description": route.text} if route.text else {}),
         **({"parameters": parameters} if parameters else {}),
+        **({"requestBody": _request(route.body, known)} if route.body is not None else {}),
         # A list of roles, for what is no OAuth (OpenAPI 3.1, Security Requirement Object).
         "security": [{BEARER: [route.role.value]}] if route.role else [],
     }
@@ -122,6 +132,11 @@ def _parameter(parameter: Parameter, where: str) -> dict[str, Any]:
     elif parameter.schema["type"] == "object":
         made |= {"style": "form", "explode": True}
     return made
+
+
+def _request(body: Media, known: _Known) -> dict[str, Any]:
+    content = {"schema": _schema(body, known), "example": msgspec.to_builtins(body.example)}
+    return {"required": body.example != {}, "content": {"application/json": content}}
 
 
 def _response(answer: Answer, known: _Known, *, has_body: bool = True) -> dict[str, Any]:

@@ -83,6 +83,8 @@ class Route:
     method: str = "GET"
     #: Who may ask; None: everybody.
     role: Role | None = Role.READER
+    #: What a request says in its body; None: nothing. It may be left out if it need not say anything.
+    body: Media | None = None
 
     @property
     def methods(self) -> tuple[str, ...]:

@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
+
+from gateway.serve.drains.shape import (
+    DrainCountsJson,
+    DrainedWorkerJson,
+    DrainFullJson,
+    DrainJson,
+    SelectorJson,
+    UndrainedJson,
+)
 from gateway.serve.shape import (
     HealthJson,
     MetricsJson,
@@ -135,3 +145,27 @@ EXPOSITION = """# HELP nativelink_workers Connected workers by state.
 nativelink_workers{state="accepting"} 4.0
 nativelink_workers{state="paused"} 1.0
 """
+
+DRAIN = DrainJson(
+    id="0c6b2f9d41aa",
+    selector=SelectorJson(worker_id=None, id_prefix="worker-", property=None),
+    state="active",
+    safe_to_delete=False,
+    counts=DrainCountsJson(workers=2, draining=2, safe=1, failed=0, gone=0, running_operations=1),
+    created_timestamp=1_640_995_200,
+    created_by="token deployer",
+    ended_timestamp=None,
+    ended_by=None,
+    problem=None,
+)
+DRAIN_FULL = DrainFullJson(
+    **msgspec.structs.asdict(DRAIN),
+    workers=[
+        DrainedWorkerJson("worker-123", "draining", safe_to_delete=False, running_operations=["op-456"], error=None),
+        DrainedWorkerJson("worker-124", "safe", safe_to_delete=True, running_operations=[], error=None),
+    ],
+)
+UNDRAINED = UndrainedJson(
+    worker=DrainedWorkerJson("worker-123", "undrained", safe_to_delete=False, running_operations=["op-456"], error=None),
+    drain_id=None,
+)

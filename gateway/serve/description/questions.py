@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from gateway.query.filter import WORKER_STATES
 from gateway.query.page import DEFAULT_LIMIT, MAX_LIMIT
 from gateway.serve.description.entry import Parameter, Schema
+from gateway.serve.drains.body import KEY, KEY_MAX
 from gateway.serve.encodings import CODINGS
 from gateway.serve.parameters import (
     DEFAULT_FULL_LIMIT,
@@ -116,6 +117,12 @@ _PARAMETERS = {
 IF_NONE_MATCH = Parameter("If-None-Match", "Entity tags of what the client has already, or `*`.", _STRING, '"0c6b2f"')
 ACCEPT_ENCODING = Parameter(
     "Accept-Encoding", f"Codings that the client reads; {' and '.join(CODINGS)} are offered.", _STRING, "gzip"
+)
+IDEMPOTENCY_KEY = Parameter(
+    KEY,
+    "A change with the same key, by the same caller, is done once in 24 hours: later requests get what it led to, as it is then.",
+    {"type": "string", "minLength": 1, "maxLength": KEY_MAX, "pattern": "^[ -~]+$"},
+    "2f1c0a4e-9c1b-4f7e-8f56-1c0d8a5b7e21",
 )
 LAST_EVENT_ID = Parameter(
     "Last-Event-ID", "The id of the last event that the client got, to go on behind it.", _STRING, "0c6b2f-4711"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.serve.description.document import BEARER, document
@@ -47,7 +47,10 @@ def _route(method: str, path: str, operation: _Json) -> Iterator[str]:
         rows = [(f"`{each['name']}`", _type(each["schema"]), _default(each["schema"]), each["description"]) for each in asked]
         yield _table(("parameter or header", "type", "default", "meaning"), rows)
     answers = {status: answer for status, answer in operation["responses"].items() if "$ref" not in answer}
-    yield _answers(answers)
+    if "requestBody" in operation:
+        media = operation["requestBody"]["content"]["application/json"]
+        yield f"The request's body is a {_type(media['schema'])}: `{json.dumps(media['example'], ensure_ascii=False)}`."
+    yield _answers(answers.items())
     yield f"[Problems](#problems): {', '.join(status for status in operation['responses'] if status not in answers)}."
     first = min(status for status in answers if status.startswith("2"))
     for media in answers[first]["content"].values():
@@ -57,20 +60,20 @@ def _route(method: str, path: str, operation: _Json) -> Iterator[str]:
         yield f"```{'text' if is_text else 'json'}\n{text}\n```"
 
 
-def _problems(described: _Json) -> _Json:
-    """{status: the answer that routes share}."""
+def _problems(described: _Json) -> Iterable[tuple[str, _Json]]:
+    """(status, the answer that routes share)."""
     named = {
-        status: answer["$ref"].rpartition("/")[2]
+        (status, answer["$ref"].rpartition("/")[2])
         for item in described["paths"].values()
         for operation in item.values()
         for status, answer in operation["responses"].items()
         if "$ref" in answer
     }
-    return {status: described["components"]["responses"][name] for status, name in sorted(named.items())}
+    return ((status, described["components"]["responses"][name]) for status, name in sorted(named))
 
 
-def _answers(answers: _Json) -> str:
-    rows = [(status, answer["description"], _bodies(answer), _headers(answer)) for status, answer in answers.items()]
+def _answers(answers: Iterable[tuple[str, _Json]]) -> str:
+    rows = [(status, answer["description"], _bodies(answer), _headers(answer)) for status, answer in answers]
     return _table(("status", "when", "body", "headers"), rows)
 
 

@@ -31,6 +31,7 @@ from gateway.serve.description.answers import (
     success,
     unchanged,
 )
+from gateway.serve.description.drain_table import DRAIN_ROUTES
 from gateway.serve.description.entry import Answer, Media, Route
 from gateway.serve.description.index import IndexJson, route_json
 from gateway.serve.description.questions import ACCEPT_ENCODING, IF_NONE_MATCH, LAST_EVENT_ID, WORKERS_LIMIT, questions
@@ -193,6 +194,7 @@ EVENTS = _add(
         (LAST_EVENT_ID,),
     )
 )
+ROUTES += DRAIN_ROUTES
 EXPOSITION = _add(
     Route(
         "/metrics",

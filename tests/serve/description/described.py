@@ -43,6 +43,11 @@ def address(route: Route, query: str = "") -> str:
     return f"{route.path.replace('{id}', route.example_id)}{'?' if query else ''}{query}"
 
 
+def said(route: Route) -> str:
+    """The body of the route's example."""
+    return "" if route.body is None else json.dumps(route.body.example)
+
+
 def written(parameter: Parameter) -> str:
     """The parameter's example in an address."""
     example = parameter.example

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from gateway.config.types import Authentication, Config
+from gateway.config.types import Authentication, Config, Role
 from gateway.pb import introspection_pb2 as pb
 from gateway.serve.description.table import EVENTS, OPENAPI
 from tests.serve.authentication.showing import new_token
-from tests.serve.builders import NOW, busy_operation, documented_operation, documented_worker, properties
+from tests.serve.builders import NOW, busy_operation, documented_drain, documented_operation, documented_worker, properties
 from tests.serve.implementer import Implementer
 from tests.serve.running import Client, serving
 from tests.serve.test_routes import fill
@@ -62,12 +62,13 @@ def detailed_operation() -> pb.Operation:
 
 @pytest.fixture
 def token(config: Config) -> str:
-    return new_token(config)
+    return new_token(config, Role.OPERATOR)
 
 
 @pytest.fixture
 async def client(config: Config, token: str, implementer: Implementer) -> AsyncIterator[Client]:
     fill(implementer)
+    implementer.drains["0c6b2f9d41aa"] = documented_drain()
     implementer.set([detailed_worker()], [detailed_operation(), *map(busy_operation, range(100, 130))])
     await implementer.start()
 

@@ -13,18 +13,22 @@ from gateway.pb import introspection_pb2 as pb
 from gateway.serve import routes, waiting
 from gateway.serve.authentication.caller import Identity, Kind
 from gateway.serve.authentication.known_tokens import KnownTokens
+from gateway.serve.authentication.role import Role
 from gateway.serve.description import table
+from gateway.serve.description.drain_table import DRAIN_ROUTES
 from gateway.serve.description.entry import Parameter, Route
 from gateway.serve.description.table import ROUTES
+from gateway.serve.drains import body
 from gateway.serve.events import publisher
 from gateway.serve.overview import Overview
 from gateway.serve.parameters import PROPERTY
 from gateway.serve.routes import Routes
 from gateway.serve.siblings import Siblings
 from gateway.serve.upstream import Upstream
-from tests.serve.description.described import address, conforms, written
+from tests.serve.builders import documented_drain
+from tests.serve.description.described import address, conforms, said, written
 from tests.serve.implementer import Implementer
-from tests.serve.running import Answer, Client, serving
+from tests.serve.running import Answer, Client, parse, serving
 from tests.serve.test_routes import fill
 
 #: Addresses of the same route that are answered in another way.
@@ -34,19 +38,34 @@ VARIANTS = {
     table.OPERATIONS: ("view=full", "limit=1", "limit=0", "stage=completed"),
     table.OPERATION: ("view=full", "wait_for=completed&timeout=0", "wait_for=executing"),
 }
+JSON = "Content-Type: application/json\r\n"
+OPERATOR = "Authorization: Bearer operator\r\n"
 ASK_UPSTREAM = (table.WORKERS, table.WORKER, table.OPERATIONS, table.OPERATION)
+
+
+@pytest.fixture(autouse=True)
+def _operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody who may everything."""
+    somebody = Identity("operator", Kind.TOKEN, Role.OPERATOR)
+    monkeypatch.setattr(KnownTokens, "identify", lambda _, token: somebody if token == "operator" else None)  # noqa: S105
 
 
 @pytest.fixture
 async def client(config: Config, implementer: Implementer) -> AsyncIterator[Client]:
     fill(implementer)
+    implementer.drains["0c6b2f9d41aa"] = documented_drain()
     await implementer.start()
     async with serving(config) as client:
         yield client
 
 
-async def ask(client: Client, route: Route, query: str = "", headers: str = "") -> Answer:
-    """The answer to the route's example; of what has no end, the head."""
+async def ask(client: Client, route: Route, query: str = "", headers: str = "", credential: str = OPERATOR) -> Answer:
+    """The answer to the route's example; of what has no end, the head. Who changes something says who they are."""
+    if route.method == "POST":
+        sent = headers if "Content-Type" in headers else f"Content-Type: application/json\r\n{headers}"
+        answer = await client.post(address(route, query), said(route), f"{sent}{credential}")
+        conforms(route, answer, "POST")
+        return answer
     method = "HEAD" if route is table.EVENTS else "GET"
     answer = await client.get(address(route, query), method=method, headers=headers)
     conforms(route, answer, method)
@@ -54,7 +73,9 @@ async def ask(client: Client, route: Route, query: str = "", headers: str = "") 
 
 
 def test_what_is_served_is_what_is_described(config: Config) -> None:
-    served = Routes(Upstream(config), Overview(Upstream(config)), Siblings(config.serve_sockets, 0), now=lambda: 0.0).served
+    served = Routes(
+        Upstream(config), Overview(Upstream(config)), Siblings(config.serve_sockets, 0), config.state_dir, now=lambda: 0.0
+    ).served
     assert set(served) == set(ROUTES)
     assert len(served) == len(ROUTES)
 
@@ -65,8 +86,9 @@ async def test_every_answer_is_as_described(client: Client, route: Route, coding
     headers = f"Accept-Encoding: {coding}\r\n" if coding else ""
     for query in ("", *VARIANTS.get(route, ())):
         assert (await ask(client, route, query, headers)).status == 200
-        head = await client.get(address(route, query), method="HEAD", headers=headers)
-        conforms(route, head, "HEAD")
+        if "HEAD" in route.methods:
+            head = await client.get(address(route, query), method="HEAD", headers=headers)
+            conforms(route, head, "HEAD")
 
 
 async def test_what_is_said_to_be_there_sometimes_is(client: Client, implementer: Implementer) -> None:
@@ -147,11 +169,11 @@ class Trouble:
         return await ask(client, route, "colour=red")
 
     async def unauthenticated(self, client: Client, route: Route) -> Answer:
-        return await ask(client, route, headers="Via: 1.1 proxy\r\n")
+        return await ask(client, route, headers="Via: 1.1 proxy\r\n", credential="")
 
     async def forbidden(self, client: Client, route: Route) -> Answer:
         self.patch.setattr(KnownTokens, "identify", lambda *_: Identity("somebody", Kind.TOKEN, None))
-        return await ask(client, route, headers="Authorization: Bearer a\r\n")
+        return await ask(client, route, headers="Authorization: Bearer a\r\n", credential="")
 
     async def missing(self, client: Client, route: Route) -> Answer:
         return await ask(client, replace(route, example_id="nobody"))
@@ -163,7 +185,43 @@ class Trouble:
         self.patch.setattr(routes, "parse_target", fails)
         return await ask(client, route)
 
+    async def conflict(self, client: Client, route: Route) -> Answer:
+        return await self.refused(client, route, grpc.StatusCode.FAILED_PRECONDITION)
+
+    async def key_reused(self, client: Client, route: Route) -> Answer:
+        return await self.refused(client, route, grpc.StatusCode.ALREADY_EXISTS)
+
+    async def not_offered(self, client: Client, route: Route) -> Answer:
+        return await self.refused(client, route, grpc.StatusCode.UNIMPLEMENTED)
+
+    async def refused_by_nativelink(self, client: Client, route: Route) -> Answer:
+        return await self.refused(client, route, grpc.StatusCode.UNKNOWN)
+
+    async def refused(self, client: Client, route: Route, code: grpc.StatusCode) -> Answer:
+        self.implementer.refuse_drains_with = (code, "the test says so")
+        return await ask(client, route)
+
+    async def late_body(self, client: Client, route: Route) -> Answer:
+        self.patch.setattr(body, "BODY_S", 0.05)
+        head = (
+            f"POST {address(route)} HTTP/1.1\r\nHost: localhost\r\n{JSON}{OPERATOR}Content-Length: 9\r\nConnection: close\r\n\r\n{{"
+        )
+        answer = parse(await client.exchange(head.encode()))
+        conforms(route, answer, "POST")
+        return answer
+
+    async def too_large(self, client: Client, route: Route) -> Answer:
+        self.patch.setattr(body, "BODY_MAX", 1)
+        answer = await client.post(address(route), "{ }", f"{JSON}{OPERATOR}")
+        conforms(route, answer, "POST")
+        return answer
+
+    async def not_json(self, client: Client, route: Route) -> Answer:
+        return await ask(client, route, headers="Content-Type: text/plain\r\n")
+
     async def late(self, client: Client, route: Route) -> Answer:
+        if route in DRAIN_ROUTES:
+            return await self.refused(client, route, grpc.StatusCode.DEADLINE_EXCEEDED)
         self.implementer.refuse_lists_with = grpc.StatusCode.DEADLINE_EXCEEDED
         return await ask(client, route, "view=full")
 
@@ -175,7 +233,14 @@ PROVOKED: dict[int, Callable[[Trouble, Client, Route], Awaitable[Answer]]] = {
     401: Trouble.unauthenticated,
     403: Trouble.forbidden,
     404: Trouble.missing,
+    408: Trouble.late_body,
+    409: Trouble.conflict,
+    413: Trouble.too_large,
+    415: Trouble.not_json,
+    422: Trouble.key_reused,
     500: Trouble.defect,
+    501: Trouble.not_offered,
+    502: Trouble.refused_by_nativelink,
     504: Trouble.late,
 }
 
