@@ -48,6 +48,8 @@ def commands(text: str) -> Iterator[list[str]]:
 
 def problem(words: list[str]) -> str | None:
     """What is wrong with a command; None: nothing."""
+    if ">" in words:
+        words = words[: words.index(">")]
     while words and re.fullmatch(r"\w+=.*", words[0]):
         words = words[1:]
     if not words:
@@ -129,6 +131,8 @@ def _words(schema: Any) -> list[str]:
 
 
 def _docker(words: list[str]) -> str | None:
+    if words[:1] == ["build"]:
+        return None if (ROOT / words[-1] / "Dockerfile").is_file() else f"there is no Dockerfile in {words[-1]}"
     if words[:1] != ["compose"]:
         return "compose is what there is a file for"
     return None if words[1:2] and words[1] in {"up", "down", "ps", "logs", "exec"} else f"docker compose {words[1:2]}?"
