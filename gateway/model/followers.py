@@ -222,7 +222,8 @@ class Followers:
         if half.teller == stream.rank:
             half.teller = 0
         steps = (now - stream.subscribed_at) // _KEEP_ALIVE_NS
-        half.kept_alive_at = max(half.kept_alive_at, stream.subscribed_at + steps * _KEEP_ALIVE_NS)
+        kept_alive_at = stream.subscribed_at + steps * _KEEP_ALIVE_NS if steps else stream.subscribed_at
+        half.kept_alive_at = max(half.kept_alive_at, kept_alive_at)
         row = half.row
         if row is None:
             return

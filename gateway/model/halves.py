@@ -191,7 +191,6 @@ class Row(Operation):
         self.last_holder = holder
         self.attempts += 1
         self.reserved = reserved
-        self.kill_requested = False
         self.disputed = None
         if self.work is not Work.FINISHED:
             self._work(Work.RUNNING, at, event)

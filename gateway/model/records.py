@@ -138,8 +138,6 @@ class Operation:
     join: Join = Join.NONE
     #: From the CAS; None: not read.
     action: ActionRead | None = None
-    #: The worker was told to kill it.
-    kill_requested: bool = False
     #: For `gateway.model.story.lines`.
     story: Story = field(default=(), repr=False)
 

@@ -202,7 +202,6 @@ class Workforce:
         """The worker keeps it until it reports."""
         row = self._register.by_operation_id.get(event.operation_id)
         if row is not None:
-            row.kill_requested = True
             self._register.tell(row, "kill sent to %s", event.worker_id)
             self._register.touch(row)
 
@@ -223,9 +222,10 @@ class Workforce:
         worker.is_paused = False
         is_pressed = outcome.internal_error and outcome.status_code == _RESOURCE_EXHAUSTED
         worker.is_paused = bool(worker.running) and (is_pressed or not worker.can_accept_work)
-        of_worker, of_row = _reports(outcome.internal_error, outcome.status_code, outcome.exit_code)
-        register.tell(worker, of_worker, operation_id)
         row = register.by_operation_id.get(operation_id)
+        of_worker, of_row = _reports(outcome.internal_error, outcome.status_code, outcome.exit_code)
+        # The text that its row has, where there is one: a story outlives many operations.
+        register.tell(worker, of_worker, row.operation_id if row is not None else operation_id)
         if row is None or not row.is_held_by(worker.id):
             return
         register.tell(row, of_row, worker.id)
