@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says. No traceback for what a person can mend."""
     options = parse(sys.argv[1:] if arguments is None else arguments)
+    # Whatever is written, by a library too, is for this user only.
+    os.umask(0o077)
     try:
         if options.command in QUESTIONS:
             return _ask(options)

@@ -18,7 +18,7 @@ import pytest
 
 from gateway.cli.arguments import parse
 from gateway.config.load import load_config
-from gateway.config.types import Config
+from gateway.config.types import Authentication, Config
 from tests.command import Settings, command
 from tests.deploy.programs import program
 from tests.test_supervisor import livez
@@ -103,6 +103,10 @@ def test_the_sockets_are_those_of_the_configuration_under_the_names_that_the_gat
     assert {single(unit, "Service") for unit in SOCKETS} == {SERVICE.name}
 
 
+def test_everybody_needs_a_credential(config: Config) -> None:
+    assert config.authentication is Authentication.REQUIRED
+
+
 async def test_a_request_that_came_before_the_gateway_was_started_is_answered_and_systemd_is_told(tmp_path: Path) -> None:
     activate = program("systemd-socket-activate", "systemd")
     ours = Settings(tmp_path)
@@ -167,6 +171,10 @@ async def test_the_gateway_calls_nothing_that_the_unit_forbids_also_when_another
     assert {"setpriority", "pidfd_open", "execve"} <= called
     # fchown is what root does, whom these tests may be (gateway.private_file); the unit's user is not.
     assert called - allowed_calls() - {"fchown"} == set()
+    # ProtectSystem=strict, and a container's read-only root.
+    opened = re.compile(r'open(?:at)?\((?:AT_FDCWD, )?"([^"]+)", [^)]*O_(?:WRONLY|RDWR|CREAT)')
+    written = {found[1] for line in traced if (found := opened.search(line))}
+    assert {each for each in written if not Path(each).is_relative_to(ours.state_dir)} <= {"/dev/null", "/proc/self/autogroup"}
     # MemoryDenyWriteExecute=, RestrictAddressFamilies=
     assert [line for line in traced if "PROT_WRITE|PROT_EXEC" in line or ("mprotect(" in line and "PROT_EXEC" in line)] == []
     families = {found[1] for line in traced if (found := re.search(r" socket\((\w+)", line))}
