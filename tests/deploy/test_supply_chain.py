@@ -1,0 +1,115 @@
+"""What the gateway is made of: every package is locked by its hash, has a licence that suits, and is in the bill of materials."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+RUFF: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]
+#: None of these asks anything of who runs the gateway; under MPL is what builds it.
+LICENCES = {
+    "Apache-2.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "MIT",
+    "PSF-2.0",
+    "Python-2.0",
+    "License :: OSI Approved :: Apache Software License",
+    "License :: OSI Approved :: Mozilla Public License 2.0 (MPL 2.0)",
+}
+#: Whose metadata has the licence in words alone.
+IN_WORDS = {"protobuf": "3-Clause BSD License"}
+
+
+@cache
+def requirements(lock: Path) -> list[tuple[Requirement, list[str]]]:
+    """(what is installed, its hashes) of every entry."""
+    entries = re.split(r"\n(?=\S)", re.sub(r"^\s*#.*\n?", "", lock.read_text(), flags=re.MULTILINE).strip())
+    return [
+        (Requirement(entry.split(" \\\n")[0]), re.findall(r"--hash=(sha256:[0-9a-f]{64})(?= \\\n|$)", entry)) for entry in entries
+    ]
+
+
+@pytest.fixture(scope="module")
+def materials(tmp_path_factory: pytest.TempPathFactory) -> str:
+    file = tmp_path_factory.mktemp("materials") / "sbom.json"
+    subprocess.run([ROOT / "scripts" / "sbom", file], check=True)  # noqa: S603
+    return file.read_text()
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
+def test_every_package_is_locked_by_version_and_hashes(lock: Path) -> None:
+    found = requirements(lock)
+    assert found
+    for requirement, hashes in found:
+        (version,) = requirement.specifier
+        assert version.operator == "=="
+        assert hashes, requirement
+
+
+def test_nothing_is_installed_but_what_is_locked() -> None:
+    scripts = [*(ROOT / "scripts").iterdir(), ROOT / ".ci" / "run", ROOT / "Dockerfile"]
+    lines = [line for script in scripts for line in re.sub(r"^#.*$", "", script.read_text(), flags=re.MULTILINE).splitlines()]
+    installs = [line for line in lines if re.search(r"\bpip\b.* install\b", line)]
+    assert len(installs) >= 4
+    # The project itself, without its dependencies, is the other kind.
+    assert [line for line in installs if "--require-hashes" not in line and "--no-deps --no-build-isolation" not in line] == []
+
+
+def test_the_bill_of_materials_is_one(materials: str) -> None:
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(materials) is None
+
+
+def test_the_bill_of_materials_has_what_running_needs_and_nothing_else(materials: str) -> None:
+    document = json.loads(materials)
+    has = {canonicalize_name(each["name"]): each["version"] for each in document["components"]}
+    needs = {
+        canonicalize_name(requirement.name): str(requirement.specifier).removeprefix("==")
+        for requirement, _ in requirements(ROOT / "requirements" / "run.txt")
+        if requirement.marker is None or requirement.marker.evaluate()
+    }
+    assert has == needs
+    assert document["metadata"]["component"]["name"] == "nativelink-gateway"
+
+
+def test_every_licence_suits(materials: str) -> None:
+    document = json.loads(materials)
+    for each in document["components"]:
+        names = [
+            said.get("expression") or said["license"].get("id") or said["license"]["name"] for said in each.get("licenses", ())
+        ]
+        found = {part for name in names for part in re.split(r" AND | OR ", name)}
+        assert found <= LICENCES, each["name"]
+        assert found or each["name"] in IN_WORDS, each["name"]
+
+
+def test_linting_looks_for_what_is_unsafe_and_every_exception_says_why() -> None:
+    assert RUFF["select"] == ["ALL"]
+    assert [rule for rule in RUFF["ignore"] if re.fullmatch(r"S\d*", rule)] == []
+    settings = (ROOT / "pyproject.toml").read_text()
+    for rules in RUFF["per-file-ignores"].values():
+        for rule in rules:
+            if re.fullmatch(r"S\d+", rule):
+                assert re.search(rf'^    "{rule}",? +# \w', settings, re.MULTILINE), rule
+    for file in sorted((ROOT / "gateway").rglob("*.py")):
+        for line in file.read_text().splitlines():
+            if found := re.search(r"# noqa: (?=[A-Z0-9, ]*\bS\d{3})[A-Z0-9, ]+(.*)", line):
+                assert re.match(r"(?:#|-) \w", found[1].strip()), f"{file}: {line}"
+
+
+def test_no_per_file_exception_is_for_the_product() -> None:
+    assert not [each for each in RUFF["per-file-ignores"] if not re.match("(tests|benchmarks|scripts|docs)/", each)]
