@@ -39,7 +39,7 @@ MAX_FULL_LIMIT = 1_000
 PROPERTY = "property."
 
 #: Of `kind`: what events are about.
-KINDS = ("workers", "operations", "scheduler", "health")
+KINDS = ("workers", "operations", "scheduler", "health", "drains")
 
 #: What each address takes; gateway/serve/description/questions.py says what it means.
 WORKERS = ("view", "state", "id_prefix", f"{PROPERTY}NAME", "limit", PAGE_TOKEN)
@@ -131,6 +131,7 @@ def events_query(target: Target) -> EventsQuery:
         _operation_filter(given) if "operations" in kinds else None,
         "scheduler" in kinds,
         "health" in kinds,
+        "drains" in kinds,
         _since(given),
     )
 

@@ -50,6 +50,7 @@ class EventsQuery:
     operations: OperationFilter | None = field(default_factory=OperationFilter)
     scheduler: bool = True
     health: bool = True
+    drains: bool = True
     #: Epoch and number of the revision to go on from; None: from now on.
     since: tuple[str, int] | None = None
 

@@ -39,8 +39,9 @@ class Changes:
     #: Arrival numbers.
     removed_workers: Sequence[int] = ()
     removed_operations: Sequence[int] = ()
-    #: None: unchanged.
+    #: None: unchanged; so with drains.
     scheduler: pb.Scheduler | None = None
+    drains: pb.Drains | None = None
 
 
 class Difference(NamedTuple, Generic[_AnyRow]):
@@ -81,6 +82,8 @@ class Replica:
         self.number = number
         #: As upstream sent it last.
         self.scheduler = pb.Scheduler()
+        #: All drains, as upstream sent them last; None: it drains none.
+        self.drains: pb.Drains | None = None
         #: The number at which any operation last changed.
         self.operations_revision = number
         #: {arrival: row}
@@ -124,6 +127,8 @@ class Replica:
         operations += filter(None, map(self._put_operation, changes.operations))
         if changes.scheduler is not None:
             self.scheduler = changes.scheduler
+        if changes.drains is not None:
+            self.drains = changes.drains
         return Differences(workers, operations)
 
     def stage_counts(self) -> dict[str, int]:

@@ -177,6 +177,8 @@ class Upstream:
                 replica.load(*await _rows(chunk))
                 if chunk.HasField("scheduler"):
                     replica.scheduler = chunk.scheduler
+                if chunk.HasField("drains"):
+                    replica.drains = chunk.drains
                 if chunk.last:
                     return replica
                 response = await _next(call)
@@ -216,6 +218,7 @@ async def _changes(batch: pb.ChangeBatch) -> Changes:
         removed_workers=batch.removed_workers,
         removed_operations=batch.removed_operations,
         scheduler=batch.scheduler if batch.HasField("scheduler") else None,
+        drains=batch.drains if batch.HasField("drains") else None,
     )
 
 

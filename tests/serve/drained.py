@@ -19,6 +19,7 @@ class ScriptedDrains(IntrospectionServicer):
     def __init__(self) -> None:
         self.drains: dict[str, pb.Drain] = {}
         self.workers: dict[int, pb.Worker] = {}
+        self.admin_calls: list[pb.WordCount] = []
         #: The next Drain is answered by it.
         self.slow_drain: Callable[[pb.DrainRequest, grpc.ServicerContext], Awaitable[pb.Drain]] | None = None
         #: Every request that changes something, in order.
@@ -50,12 +51,7 @@ class ScriptedDrains(IntrospectionServicer):
     async def ListDrains(self, request: pb.ListDrainsRequest, context: grpc.ServicerContext) -> pb.ListDrainsResponse:
         """Without workers."""
         await self._refuse(context)
-        found = []
-        for drain in reversed(self.drains.values()):
-            found.append(pb.Drain())
-            found[-1].CopyFrom(drain)
-            found[-1].ClearField("drained_workers")
-        return pb.ListDrainsResponse(drains=found)
+        return pb.ListDrainsResponse(drains=self.published().drains)
 
     async def GetDrain(self, request: pb.GetDrainRequest, context: grpc.ServicerContext) -> pb.Drain:
         """NOT_FOUND: there is none."""
@@ -66,6 +62,13 @@ class ScriptedDrains(IntrospectionServicer):
         if self.refuse_drains_with is not None:
             code, text = self.refuse_drains_with
             await context.abort(code, text)
+
+    def published(self) -> pb.Drains:
+        """All of them, as Watch has them."""
+        found = pb.Drains(drains=reversed(self.drains.values()), admin_calls=self.admin_calls)
+        for drain in found.drains:
+            drain.ClearField("drained_workers")
+        return found
 
     async def _changes(
         self,

@@ -103,6 +103,12 @@ class Implementer(ScriptedDrains):
         self._batches[self.number] = batch
         self.send(pb.WatchResponse(changes=batch))
 
+    def tell_drains(self, *drains: pb.Drain) -> None:
+        """Change drains, which is no revision, and tell the watchers; the latest comes last."""
+        for drain in drains:
+            self.drains[drain.id] = drain
+        self.send(pb.WatchResponse(changes=pb.ChangeBatch(revision=self.revision, drains=self.published())))
+
     def begin_epoch(self, epoch: str) -> None:
         """Forget what led here: who comes with an older revision gets a snapshot."""
         self.epoch = epoch
@@ -202,5 +208,6 @@ class Implementer(ScriptedDrains):
                     workers=workers[start : start + self._chunk],
                     operations=operations[start : start + self._chunk],
                     scheduler=self.scheduler if last else None,
+                    drains=self.published() if last and self.drains else None,
                 )
             )

@@ -207,16 +207,18 @@ def test_events_are_filtered_as_the_lists_are() -> None:
 
 
 def test_events_are_of_the_kinds_that_are_named() -> None:
-    assert events_query(parse_target("/x?kind=Workers,health")) == EventsQuery(WorkerFilter(), None, scheduler=False, health=True)
+    assert events_query(parse_target("/x?kind=Workers,health")) == EventsQuery(
+        WorkerFilter(), None, scheduler=False, health=True, drains=False
+    )
     only = events_query(parse_target("/x?kind=operations&property.p=1"))
-    assert only == EventsQuery(None, OperationFilter(properties=(("p", "1"),)), scheduler=False, health=False)
+    assert only == EventsQuery(None, OperationFilter(properties=(("p", "1"),)), scheduler=False, health=False, drains=False)
 
 
 @pytest.mark.parametrize(
     ("query", "why"),
     [
         ("kind=", "kind is '': it is one of"),
-        ("kind=workers,", "one of workers, operations, scheduler, health"),
+        ("kind=workers,", "one of workers, operations, scheduler, health, drains"),
         ("kind=health&stage=queued", "stage is about operations"),
         ("kind=operations&state=full", "state is about workers"),
         ("since=", "since is ''"),

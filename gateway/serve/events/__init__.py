@@ -2,6 +2,7 @@
 
 wire       one thing to be told, as a block of the event stream
 selection  which differences a client is shown, and as what
+drain_news what a client has not been told of drains
 log        what happened of late, for all clients together: a client is a place in it
 stream     one client: its connection, its place, how much it has not taken yet
 publisher  walks over the clients and writes to each what lies behind its place

@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 
 from gateway.pb import introspection_pb2 as pb
 from gateway.serve.events import wire
+from gateway.serve.events.drain_news import DrainNews
 from gateway.serve.events.log import PIECE_BYTES, EventLog, Piece
 from gateway.serve.events.selection import Selection
 from gateway.serve.events.stream import CLIENT_BYTES, Stream
@@ -70,6 +71,7 @@ class Publisher:
         #: The blocks of scheduler and health, and what they were made from.
         self._scheduler: tuple[object, bytes] = (None, b"")
         self._health: tuple[object, bytes] = (None, b"")
+        self._drains = DrainNews()
         self._changed = asyncio.Event()
         self._is_closed = False
 
@@ -79,13 +81,15 @@ class Publisher:
         """Every client has to begin anew."""
         self._log.begin(replica.epoch, replica.number)
         self._scheduler = self._health = (None, b"")
+        self._drains.begin()
+        self._drains.look(replica.number, replica.drains)
         self._look()
         self._changed.set()
 
     def go_on(self, replica: Replica, differences: Differences) -> None:
         """Every client gets to hear of it."""
         self._log.append(replica.number, differences)
-        if differences.workers or differences.operations:
+        if self._drains.look(replica.number, replica.drains) or differences.workers or differences.operations:
             self._changed.set()
 
     def check_room(self) -> None:
@@ -120,7 +124,10 @@ class Publisher:
             parts.append(self._marker())
         selection = Selection(query.workers, query.operations)
         selection = self._selections.setdefault(selection, selection)
-        stream = Stream(transport, selection, place, self._clock(), scheduler=query.scheduler, health=query.health)
+        stream = Stream(
+            transport, selection, place, self._clock(), scheduler=query.scheduler, health=query.health, drains=query.drains
+        )
+        stream.drains_joined = self._drains.version
         stream.write(parts)
         self._streams[stream] = None
         self._ongoing.clients = len(self._streams)
@@ -207,6 +214,7 @@ class Publisher:
             parts += (self._reset(wire.NOT_CONTINUED), self._marker())
             stream.place, stream.told_at = log.end, now.at
             stream.scheduler = stream.health = None
+            stream.drains, stream.drains_joined = 0, self._drains.version
         elif stream.place < log.first:
             stream.write([self._reset(wire.TOO_SLOW)])
             stream.end()
@@ -237,6 +245,10 @@ class Publisher:
             stream.health = health
             self._ongoing.events += 1
             parts.append(health)
+        if stream.wants_drains and stream.drains < self._drains.version:
+            blocks, stream.drains = self._drains.since(stream.drains, stream.drains_joined)
+            self._ongoing.events += len(blocks)
+            parts += blocks
         if now.at - stream.told_at >= HEARTBEAT_S and not stream.untaken(now.at):
             stream.told_at = now.at
             parts.append(now.heartbeat)

@@ -22,7 +22,15 @@ class Stream:
     """One client."""
 
     def __init__(
-        self, transport: asyncio.Transport, selection: Selection, place: int, now: float, *, scheduler: bool, health: bool
+        self,
+        transport: asyncio.Transport,
+        selection: Selection,
+        place: int,
+        now: float,
+        *,
+        scheduler: bool,
+        health: bool,
+        drains: bool = False,
     ) -> None:
         """Args: an open connection; what it is shown; where it begins; the clock; what it is told beside."""
         self._transport = transport
@@ -31,9 +39,12 @@ class Stream:
         self.place = place
         self.wants_scheduler = scheduler
         self.wants_health = health
+        self.wants_drains = drains
         #: The blocks that it was told last; None: none.
         self.scheduler: bytes | None = None
         self.health: bytes | None = None
+        #: Of drain news: what it was told, and what there was when it came.
+        self.drains = self.drains_joined = 0
         #: Clock when it was last told where to come back to.
         self.told_at = now
         #: Clock when it last took something, or had nothing to take; how much it had not taken then.

@@ -73,6 +73,13 @@ class HealthEvent(msgspec.Struct, frozen=True, gc=False):
     health: msgspec.Raw
 
 
+class DrainEvent(msgspec.Struct, frozen=True, gc=False):
+    """`drain`: an element of GET /api/v1/drains."""
+
+    revision: int
+    drain: msgspec.Raw
+
+
 def position(epoch: str, number: int) -> str:
     """A revision as an id: one word of visible ASCII, whatever the epoch is called."""
     return f"{_quoted(epoch)}-{number}"
@@ -109,6 +116,11 @@ def scheduler(number: int, body: bytes) -> bytes:
 def health(number: int, body: bytes) -> bytes:
     """As `scheduler`."""
     return _block("health", HealthEvent(number, msgspec.Raw(body)))
+
+
+def drain(number: int, body: bytes) -> bytes:
+    """As `scheduler`."""
+    return _block("drain", DrainEvent(number, msgspec.Raw(body)))
 
 
 def entity(id_: str, number: int, row: Row, difference: AnyDifference, *, removed: bool) -> bytes:

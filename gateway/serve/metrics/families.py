@@ -118,6 +118,19 @@ START_TIME = _gauge(
 
 # --- the gateway itself -----------------------------------------------------------------------------------------------
 
+DRAINS = _gauge("nativelink_gateway_drains", "Drains that are active.")
+DRAINED = _gauge(
+    "nativelink_gateway_drained_workers",
+    "Workers of active drains by how far they are: requested (NativeLink was not seen to do it), failed (it was asked in vain), "
+    "draining (something runs, or did a moment ago), safe (nothing runs); a worker of several drains counts in each.",
+    "state",
+)
+ADMIN_CALLS = _counter(
+    "nativelink_gateway_admin_calls_total",
+    "Calls of NativeLink's admin service, by result: ok, absent (there is none), refused, unreachable.",
+    "every start of observe",
+    "result",
+)
 INFO = _gauge("nativelink_gateway_build_info", "Always 1; the label has the version of serve.", "version")
 HEALTH = _gauge(
     "nativelink_gateway_health", "1 for the status that /api/v1/system/health has, 0 for the others.", "status", "process"

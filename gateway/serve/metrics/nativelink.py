@@ -35,6 +35,24 @@ def tell(scrape: Scrape, replica: Replica, as_of: float) -> None:
     if scheduler.HasField("statistics"):
         _statistics(scrape, scheduler.statistics)
         _queue(scrape, scheduler.statistics, as_of)
+    if replica.drains is not None:
+        tell_of_drains(scrape, replica.drains)
+
+
+def tell_of_drains(scrape: Scrape, drains: pb.Drains) -> None:
+    """Put in what becomes of drains; the counts of a drain are of disjoint workers but for those that are safe."""
+    active = [drain for drain in drains.drains if drain.state == pb.Drain.ACTIVE]
+    scrape.put(families.DRAINS, len(active))
+    counts = {
+        "requested": sum(max(0, drain.workers - drain.draining - drain.failed) for drain in active),
+        "failed": sum(drain.failed for drain in active),
+        "draining": sum(max(0, drain.draining - drain.safe) for drain in active),
+        "safe": sum(drain.safe for drain in active),
+    }
+    for state, count in counts.items():
+        scrape.put(families.DRAINED, count, state)
+    for each in drains.admin_calls:
+        scrape.put(families.ADMIN_CALLS, each.count, each.word)
 
 
 def _operations(scrape: Scrape, replica: Replica) -> None:

@@ -17,7 +17,17 @@ TEXT = " ".join(DOCUMENT.split())
 
 def test_every_event_and_reason_and_kind_is_explained() -> None:
     told = set(re.findall(r"^event: (\w+)$", (ROOT / "tests" / "golden" / "events.txt").read_text(encoding="utf-8"), re.MULTILINE))
-    assert {"snapshot", "reset", "worker", "worker_removed", "operation", "operation_removed", "scheduler", "health"} == told
+    assert {
+        "snapshot",
+        "reset",
+        "worker",
+        "worker_removed",
+        "operation",
+        "operation_removed",
+        "scheduler",
+        "health",
+        "drain",
+    } == told
     assert told | set(wire.RESETS) | set(KINDS) <= WORDS
 
 

@@ -16,7 +16,7 @@ from gateway.serve import upstream
 from gateway.serve.events import publisher
 from gateway.serve.role import bind, run
 from tests.serve.authentication.showing import new_token, shown
-from tests.serve.builders import documented_scheduler, operation, worker
+from tests.serve.builders import documented_drain, documented_scheduler, operation, worker
 from tests.serve.events.listening import Listener, listening
 from tests.serve.implementer import Implementer
 from tests.serve.metrics.scraped import of, samples
@@ -53,10 +53,12 @@ async def test_a_stream_is_these_bytes(client: Client, implementer: Implementer)
         await listener.next(4)
         implementer.set(scheduler=scheduler)
         await until_told(listener, b'"executing_operations":13')
+        implementer.tell_drains(documented_drain())
+        await until_told(listener, b"event: drain")
         implementer.begin_epoch("epoch 2")
         implementer.send(grpc.StatusCode.UNAVAILABLE)
         await listener.next(2)
-        await until_told(listener, b"event: health", times=2)
+        await until_told(listener, b"event: drain", times=2)
         assert listener.raw == expected
 
 

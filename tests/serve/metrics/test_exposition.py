@@ -17,6 +17,7 @@ from gateway.serve.metrics import exposition
 from gateway.serve.metrics.exposition import is_openmetrics
 from gateway.serve.metrics.families import FAMILIES
 from tests.observe.introspection.observed import Observed
+from tests.serve.builders import documented_drain
 from tests.serve.implementer import Implementer
 from tests.serve.metrics.scraped import busy_scheduler, of, parsed, samples
 from tests.serve.metrics.test_families import DOCUMENT
@@ -49,6 +50,9 @@ NAMES = {
     "nativelink_operations_dropped": "reason",
     "nativelink_scheduler_restarts": "",
     "nativelink_scheduler_start_time_seconds": "",
+    "nativelink_gateway_drains": "",
+    "nativelink_gateway_drained_workers": "state",
+    "nativelink_gateway_admin_calls": "result",
     "nativelink_gateway_build_info": "version",
     "nativelink_gateway_health": "process status",
     "nativelink_gateway_anomalies": "kind",
@@ -90,6 +94,8 @@ NAMES = {
 async def client(config: Config, implementer: Implementer) -> AsyncIterator[Client]:
     fill(implementer)
     implementer.set(scheduler=busy_scheduler())
+    implementer.drains["0c6b2f9d41aa"] = documented_drain()
+    implementer.admin_calls = [pb.WordCount(word="ok", count=1)]
     await implementer.start()
     async with serving(config) as client:
         yield client

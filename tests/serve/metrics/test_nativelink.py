@@ -61,3 +61,20 @@ def test_what_is_not_known_has_no_sample() -> None:
         "nativelink_gateway_records_missed_total",
         "nativelink_scheduler_restarts_total",
     }
+
+
+def test_drains_are_counted_as_far_as_they_are() -> None:
+    scrape = Scrape()
+    active, over = (
+        pb.Drain(state=pb.Drain.ACTIVE, workers=9, draining=5, safe=2, failed=1),
+        pb.Drain(state=pb.Drain.CANCELLED, workers=4),
+    )
+    nativelink.tell_of_drains(scrape, pb.Drains(drains=[active, active, over], admin_calls=[pb.WordCount(word="ok", count=7)]))
+    found = samples(written(scrape))
+    assert of(found, "nativelink_gateway_drains") == {"": 2}
+    assert of(found, "nativelink_gateway_drained_workers") == {"requested": 6, "failed": 2, "draining": 6, "safe": 4}
+    assert of(found, "nativelink_gateway_admin_calls_total") == {"ok": 7}
+
+
+def test_where_nothing_is_drained_there_is_no_sample_of_it() -> None:
+    assert of(told(busy_scheduler()), "nativelink_gateway_drains") == {}
