@@ -33,6 +33,22 @@ async def test_the_gateway_answers_on_what_systemd_opened_also_after_a_role_was_
         assert await gateway.ended() == 0
 
 
+async def test_another_takes_over_what_systemd_opened(tmp_path: Path) -> None:
+    settings = Settings(tmp_path)
+    opened = [f"4:{port}" for port in (settings.http, settings.workers, settings.execution)]
+    program = activating(opened, "http:tap-workers:tap-execution", "-m", "gateway.cli")
+    async with command("run", "--config", str(settings.file), program=program) as first:
+        await first.logged("answering on")
+        await first.logged("tap workers forwards")
+        # As a reload does it: without the variables that the first one had.
+        async with command("run", "--take-over", "--config", str(settings.file)) as second:
+            assert await first.ended() == 0
+            await second.logged(f"tap workers forwards 127.0.0.1:{settings.workers}")
+            assert await livez(settings.http) == b"HTTP/1.1 200 OK"
+            second.send(signal.SIGTERM)
+            assert await second.ended() == 0
+
+
 async def test_what_systemd_did_not_open_the_gateway_opens_itself(tmp_path: Path) -> None:
     settings = Settings(tmp_path)
     program = activating([f"4:{settings.execution}"], "tap-execution", "-m", "gateway.cli")
