@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 
 from gateway.client.address import DEFAULT_URL, TOKEN_VARIABLE, URL_VARIABLE
+from gateway.client.drain_arguments import DRAIN_COMMANDS, DRAIN_OPTIONS
 
 COMMANDS = {
     "status": "ask a gateway: how it and the scheduler are, in one screen",
@@ -18,6 +19,7 @@ COMMANDS = {
     "operation": "ask a gateway: everything that is known of one operation",
     "watch": "ask a gateway: what runs and what waits, live, until q or Ctrl-C",
     "events": "ask a gateway: every change as it happens, a line each, until Ctrl-C",
+    **DRAIN_COMMANDS,
 }
 
 #: Lines that a person might still scroll through.
@@ -48,6 +50,9 @@ _HEALTHY = {"status": ": it is healthy"}
 _NO = {
     "status": ": it is degraded",
     "operation": ": there is none of that id, or it did not get so far in time",
+    "drain": ": there is no such worker, NativeLink refused, or not all were safe to delete in time",
+    "undrain": ": there is no such worker or drain, or another drain is about the worker",
+    "drains": ": there is none of that id, or not all were safe to delete in time",
 }
 
 
@@ -179,7 +184,7 @@ def _add_watch(command: argparse.ArgumentParser) -> None:
 
 
 def _add_events(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--kind", metavar="WORDS", help="only about such: workers, operations, scheduler, health")
+    command.add_argument("--kind", metavar="WORDS", help="only about such: workers, operations, scheduler, health, drains")
     command.add_argument("--since", metavar="ID", help="begin behind this event, as far as it is remembered (default: now)")
     _add_worker_filters(command)
     # No age: it changes without an event.
@@ -194,4 +199,5 @@ _OPTIONS: Mapping[str, Callable[[argparse.ArgumentParser], None]] = {
     "operation": _add_operation,
     "watch": _add_watch,
     "events": _add_events,
+    **DRAIN_OPTIONS,
 }

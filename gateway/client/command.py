@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+from gateway.client import draining
 from gateway.client.address import TOKEN_VARIABLE
 from gateway.client.arguments import WORKERS_IN_A_TABLE, parameters
 from gateway.client.connection import Answer, Gateway, encoded
@@ -161,4 +162,7 @@ _COMMANDS: Mapping[str, Callable[[Gateway, argparse.Namespace], int]] = {
     "operation": _operation,
     "watch": _watch,
     "events": _events,
+    "drain": draining.drain,
+    "undrain": draining.undrain,
+    "drains": draining.drains,
 }

@@ -13,7 +13,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
+from typing import Any
 from urllib.parse import quote, urlencode
+from uuid import uuid4
 
 from gateway.client.address import TOKEN_VARIABLE, URL_VARIABLE, authorization, split_url
 from gateway.client.document import Document, NoJsonError, parse_list, parse_object
@@ -22,6 +24,8 @@ from gateway.client.problems import MistakeError, NoAnswerError, NotAsAskedError
 #: How long a connect may take, and then every piece of an answer.
 _CONNECT_S = 5.0
 _ANSWER_S = 30.0
+#: A change waits for NativeLink.
+_CHANGE_S = 45.0
 #: Of one answer: half a million operations. More is refused.
 _MOST_BYTES = 256 * 1024 * 1024
 
@@ -133,7 +137,7 @@ class Gateway:
 
         Raises:
             MistakeError: 400.
-            NotAsAskedError: 404.
+            NotAsAskedError: 404, 409, 501, 502.
             NotReadyError: 503.
             NoAnswerError: 401, 403, anything else.
         """
@@ -148,6 +152,31 @@ class Gateway:
             raise NoAnswerError(f"the answer of {self.url} is longer than {_MOST_BYTES} bytes: ask for less, such as --limit")
         answer = Answer(response.status, _headers(response), body, self.url)
         if answer.status not in {200, *allowed}:
+            raise self._refusal(answer)
+        return answer
+
+    def change(self, path: str, body: Mapping[str, Any]) -> Answer:
+        """POST, once, however often it has to be sent.
+
+        Args:
+            path: of the API, percent-encoded.
+            body: what is to be done; strings that are not UTF-8 are none.
+
+        Raises:
+            QuestionError: as `ask` does, and NotAsAskedError for whatever the gateway or NativeLink does not do.
+        """
+        try:
+            data = json.dumps(body, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise MistakeError("an argument is not UTF-8") from None
+        headers = {"Content-Type": "application/json", "Idempotency-Key": str(uuid4())}
+        try:
+            response = self._respond(path, (), headers, _CHANGE_S, data)
+            answer = Answer(response.status, _headers(response), _body(response), self.url)
+        except (OSError, HTTPException) as error:
+            self.close()
+            raise self._unreachable(error) from error
+        if answer.status != 200:
             raise self._refusal(answer)
         return answer
 
@@ -180,25 +209,27 @@ class Gateway:
             raise _no_gateway(self.url, f"its answer is not {media_type}")
         raise self._refusal(answer)
 
-    def _respond(self, path: str, parameters: Parameters, headers: Mapping[str, str], answer_s: float) -> HTTPResponse:
+    def _respond(
+        self, path: str, parameters: Parameters, headers: Mapping[str, str], answer_s: float, body: bytes | None = None
+    ) -> HTTPResponse:
         query = urlencode(list(parameters), quote_via=quote, errors=_AS_TYPED)
         target = f"{self._prefix}{path}{'?' if query else ''}{query}"
         connection, was_open = self._connection, self._connection.sock is not None
         try:
-            return self._request(target, headers, answer_s)
+            return self._request(target, headers, answer_s, body)
         except (ConnectionError, HTTPException):
             # A connection that was kept may have been closed meanwhile, which is no reason to complain.
             connection.close()
             if not was_open:
                 raise
-        return self._request(target, headers, answer_s)
+        return self._request(target, headers, answer_s, body)
 
-    def _request(self, target: str, headers: Mapping[str, str], answer_s: float) -> HTTPResponse:
+    def _request(self, target: str, headers: Mapping[str, str], answer_s: float, body: bytes | None) -> HTTPResponse:
         connection = self._connection
         if connection.sock is None:
             connection.connect()
         connection.sock.settimeout(answer_s)
-        connection.request("GET", target, headers={**self._headers, **headers})
+        connection.request("GET" if body is None else "POST", target, body, {**self._headers, **headers})
         return connection.getresponse()
 
     def _unreachable(self, error: OSError | HTTPException) -> NoAnswerError:
@@ -233,7 +264,7 @@ class Gateway:
             return _no_gateway(self.url, f"it answered {status} without the API's error")
         if status == 400:
             return MistakeError(said)
-        if status == 404:
+        if status in {404, 409, 501, 502}:
             return NotAsAskedError(said)
         if status == 503:
             return NotReadyError(said)

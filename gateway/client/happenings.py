@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from rich.text import Text
 
 from gateway.client.document import Document, NoJsonError, parse_object
+from gateway.client.drain_page import summary
 from gateway.client.printable import printable
 from gateway.client.sheet import style_of
 from gateway.client.sse import Event
@@ -83,6 +84,10 @@ def _health(_: Event, data: Document) -> Text:
     return Text.assemble("health     ", (word, style_of(word)), *(f"; {reason}" for reason in health.texts("reasons")))
 
 
+def _drain(_: Event, data: Document) -> Text:
+    return Text(f"drain      {summary(data.inner('drain'))}")
+
+
 def _snapshot(_: Event, data: Document) -> Text:
     revision = data.number("revision")
     return Text(f"from here  every change after revision {UNKNOWN if revision is None else int(revision)}", style="dim")
@@ -107,6 +112,7 @@ _SAID: Mapping[str, Callable[[Event, Document], Text]] = {
     "worker_removed": _worker,
     "scheduler": _scheduler,
     "health": _health,
+    "drain": _drain,
     "snapshot": _snapshot,
     "reset": _reset,
 }

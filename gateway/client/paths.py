@@ -6,6 +6,8 @@ STATUS = "/api/v1/scheduler/status"
 METRICS = "/api/v1/scheduler/metrics"
 HEALTH = "/api/v1/system/health"
 EVENTS = "/api/v1/events"
+DRAIN = "/api/v1/drain"
+DRAINS = "/api/v1/drains"
 
 #: The parameter for everything that is known.
 FULL = ("view", "full")

@@ -1841,7 +1841,7 @@ class Drain(_message.Message):
         CANCELLED: Drain._State.ValueType  # 2
         """Somebody ended it. Workers are left draining, or were undrained: their states say which."""
         ENDED: Drain._State.ValueType  # 3
-        """It was about one worker, which is no longer connected."""
+        """It was about one worker, which is no longer connected; or until_gone, and none of its workers is."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper): ...
     STATE_UNSPECIFIED: Drain.State.ValueType  # 0
@@ -1850,7 +1850,7 @@ class Drain(_message.Message):
     CANCELLED: Drain.State.ValueType  # 2
     """Somebody ended it. Workers are left draining, or were undrained: their states say which."""
     ENDED: Drain.State.ValueType  # 3
-    """It was about one worker, which is no longer connected."""
+    """It was about one worker, which is no longer connected; or until_gone, and none of its workers is."""
 
     ID_FIELD_NUMBER: _builtins.int
     WORKER_ID_FIELD_NUMBER: _builtins.int
@@ -1869,6 +1869,7 @@ class Drain(_message.Message):
     GONE_FIELD_NUMBER: _builtins.int
     SAFE_TO_DELETE_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
+    UNTIL_GONE_FIELD_NUMBER: _builtins.int
     DRAINED_WORKERS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     worker_id: _builtins.str
@@ -1898,6 +1899,8 @@ class Drain(_message.Message):
     """
     problem: _builtins.str
     """What a person should know; empty: nothing."""
+    until_gone: _builtins.bool
+    """It ends once none of its workers is connected; at once, where there is none."""
     @_builtins.property
     def property(self) -> Global___Property:
         """Workers that declared it; of a repeated name the last value."""
@@ -1934,11 +1937,12 @@ class Drain(_message.Message):
         gone: _builtins.int = ...,
         safe_to_delete: _builtins.bool = ...,
         problem: _builtins.str = ...,
+        until_gone: _builtins.bool = ...,
         drained_workers: _abc.Iterable[Global___DrainedWorker] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "ended", b"ended", "id_prefix", b"id_prefix", "property", b"property", "selector", b"selector", "worker_id", b"worker_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "created_by", b"created_by", "drained_workers", b"drained_workers", "draining", b"draining", "ended", b"ended", "ended_by", b"ended_by", "failed", b"failed", "gone", b"gone", "id", b"id", "id_prefix", b"id_prefix", "problem", b"problem", "property", b"property", "running_operations", b"running_operations", "safe", b"safe", "safe_to_delete", b"safe_to_delete", "selector", b"selector", "state", b"state", "worker_id", b"worker_id", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "created_by", b"created_by", "drained_workers", b"drained_workers", "draining", b"draining", "ended", b"ended", "ended_by", b"ended_by", "failed", b"failed", "gone", b"gone", "id", b"id", "id_prefix", b"id_prefix", "problem", b"problem", "property", b"property", "running_operations", b"running_operations", "safe", b"safe", "safe_to_delete", b"safe_to_delete", "selector", b"selector", "state", b"state", "until_gone", b"until_gone", "worker_id", b"worker_id", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_selector: _TypeAlias = _typing.Literal["worker_id", "id_prefix", "property"]  # noqa: Y015
     _WhichOneofArgType_selector: _TypeAlias = _typing.Literal["selector", b"selector"]  # noqa: Y015
@@ -2030,6 +2034,7 @@ class DrainRequest(_message.Message):
     PROPERTY_FIELD_NUMBER: _builtins.int
     REQUESTED_BY_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    UNTIL_GONE_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
     """NOT_FOUND: no such worker is connected."""
     id_prefix: _builtins.str
@@ -2039,6 +2044,8 @@ class DrainRequest(_message.Message):
     """A request with the same key, of the same requested_by, is done once within 24 hours: later ones get what it led to, as it is
     then. What failed is not remembered. At most 200 characters; empty: none.
     """
+    until_gone: _builtins.bool
+    """As of Drain; of a drain of one worker it is so anyway. An active drain of the same workers that is to go on longer does so."""
     @_builtins.property
     def property(self) -> Global___Property: ...
     def __init__(
@@ -2049,10 +2056,11 @@ class DrainRequest(_message.Message):
         property: Global___Property | None = ...,
         requested_by: _builtins.str = ...,
         idempotency_key: _builtins.str = ...,
+        until_gone: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["id_prefix", b"id_prefix", "property", b"property", "selector", b"selector", "worker_id", b"worker_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id_prefix", b"id_prefix", "idempotency_key", b"idempotency_key", "property", b"property", "requested_by", b"requested_by", "selector", b"selector", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id_prefix", b"id_prefix", "idempotency_key", b"idempotency_key", "property", b"property", "requested_by", b"requested_by", "selector", b"selector", "until_gone", b"until_gone", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_selector: _TypeAlias = _typing.Literal["worker_id", "id_prefix", "property"]  # noqa: Y015
     _WhichOneofArgType_selector: _TypeAlias = _typing.Literal["selector", b"selector"]  # noqa: Y015

@@ -16,6 +16,7 @@ def words(kind: str, data: dict[str, Any]) -> str:
 
 
 ID = "0196a3f2-7c5e-7d11-9a52-000000000001"
+COUNTS = {"workers": 2, "running_operations": 1}
 OPERATION = {"operation_id": ID, "stage": "Executing", "worker_id": "w-1"}
 
 
@@ -47,6 +48,18 @@ OPERATION = {"operation_id": ID, "stage": "Executing", "worker_id": "w-1"}
             "scheduler  5 workers: 4 active, 1 paused, - draining; - operations: 10 queued, - executing, - completed",
         ),
         ("health", {"health": {"status": "degraded", "reasons": ["No tap.", "\x1b"]}}, "health     degraded; No tap.; \\x1b"),
+        (
+            "drain",
+            {
+                "drain": {
+                    "id": "d",
+                    "state": "active",
+                    "selector": {"id_prefix": "w-"},
+                    "counts": {"workers": 2, "running_operations": 1},
+                }
+            },
+            "drain      drain d of w-* is active: 0 of 2 workers safe to delete, 1 operation running",
+        ),
         ("something\x1b", {"new": "[red]"}, 'something\\x1b  {"new": "[red]"}'),
         ("operation", {}, f"operation  {'-':<36}  -"),
     ],

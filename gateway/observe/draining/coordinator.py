@@ -85,13 +85,14 @@ class Coordinator:
 
     # What is asked for.
 
-    async def drain(self, selector: Selector, by: str, key: str) -> Drain:
+    async def drain(self, selector: Selector, by: str, key: str, *, until_gone: bool = False) -> Drain:
         """Drain workers; answers once NativeLink was asked for those that are connected, or after a time.
 
         Raises:
             RefusedError: as the contract says.
         """
-        request = f"drain {selector.kind.value} {selector.name!r} {selector.value!r}"
+        until_gone |= selector.kind is Kind.WORKER
+        request = f"drain {selector.kind.value} {selector.name!r} {selector.value!r} {until_gone}"
         use = self._keys.find(by, key, request, time.time_ns())
         if use is not None and self.register.has(use.drain_id):
             return self.register.get(use.drain_id)
@@ -100,12 +101,12 @@ class Coordinator:
             self._surroundings.endpoint()
             drain = self.register.active(selector)
             if drain is None:
-                drain = Drain(secrets.token_hex(6), selector, time.time_ns(), by)
+                drain = Drain(secrets.token_hex(6), selector, time.time_ns(), by, until_gone)
                 self.register.create(drain, self._model.workers)
                 await self._begin(drain)
                 logger.info("drain %s of %s began, for %s", drain.id, selector, by or _NOBODY)
             else:
-                self.register.renew(drain)
+                self.register.renew(drain, until_gone=until_gone)
                 await self._asked(drain.targets.values())
             self._keys.remember(Use(by, key, request, drain.id, time.time_ns()))
             await self._changed()

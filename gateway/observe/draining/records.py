@@ -99,6 +99,8 @@ class Drain:
     #: Unix nanoseconds.
     created_at: int
     created_by: str
+    #: It ends once none of its workers is connected, as one of a single worker always does.
+    until_gone: bool = False
     state: DrainState = DrainState.ACTIVE
     ended_at: int | None = None
     ended_by: str = ""

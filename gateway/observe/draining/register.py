@@ -87,8 +87,9 @@ class Register:
         drain.targets = {worker_id: Target(worker_id) for worker_id in meant}
         self._drains[drain.id] = self._busy[drain.id] = drain
 
-    def renew(self, drain: Drain) -> None:
+    def renew(self, drain: Drain, *, until_gone: bool) -> None:
         """Somebody wants it once more: workers of it that somebody else undrained are drained again."""
+        drain.until_gone &= until_gone
         for target in drain.targets.values():
             if target.state is TargetState.UNDRAINED:
                 target.state, target.wish, target.is_seen = TargetState.REQUESTED, Wish.DRAIN, False
@@ -137,8 +138,8 @@ class Register:
                     gone.append(target)
             if gone:
                 _bury(drain, gone)
-                if drain.selector.kind is Kind.WORKER and drain.is_active:
-                    drain.state, drain.ended_at = DrainState.ENDED, now
+            if drain.until_gone and drain.is_active and not drain.left_out and _is_over(drain):
+                drain.state, drain.ended_at, changed = DrainState.ENDED, now, True
             self._settle(drain)
         return changed
 
@@ -261,6 +262,11 @@ def _meant(selector: Selector, workers: Mapping[str, Worker]) -> list[Worker]:
         case Kind.PROPERTY:
             wanted = WorkerFilter(properties=((selector.name, selector.value),))
     return [worker for worker in workers.values() if wanted.matches(WorkerView(worker))]
+
+
+def _is_over(drain: Drain) -> bool:
+    """None of its workers is connected."""
+    return all(target.state is TargetState.GONE for target in drain.targets.values())
 
 
 def _bury(drain: Drain, targets: list[Target]) -> None:

@@ -40,7 +40,7 @@ class DrainAnswers:
     async def drain(self, request: pb.DrainRequest) -> bytes:
         """A Drain."""
         by, key = _asker(request)
-        return self._whole(await self._coordinator.drain(_selector(request), by, key))
+        return self._whole(await self._coordinator.drain(_selector(request), by, key, until_gone=request.until_gone))
 
     async def undrain(self, request: pb.UndrainRequest) -> bytes:
         """An UndrainResponse."""
@@ -91,6 +91,7 @@ class DrainAnswers:
             gone=drain.gone,
             safe_to_delete=self._coordinator.is_safe(drain),
             problem=self._coordinator.problem_of(drain),
+            until_gone=drain.until_gone,
         )
         match selector.kind:
             case Kind.WORKER:

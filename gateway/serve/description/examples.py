@@ -150,6 +150,7 @@ DRAIN = DrainJson(
     id="0c6b2f9d41aa",
     selector=SelectorJson(worker_id=None, id_prefix="worker-", property=None),
     state="active",
+    until_gone=False,
     safe_to_delete=False,
     counts=DrainCountsJson(workers=2, draining=2, safe=1, failed=0, gone=0, running_operations=1),
     created_timestamp=1_640_995_200,

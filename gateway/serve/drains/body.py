@@ -36,13 +36,15 @@ class NothingJson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DrainRequestJson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which workers are meant: one of the two."""
+    """Which workers are meant: `id_prefix` or `property`."""
 
     id_prefix: Annotated[_Text | UnsetType, says("Workers whose ids begin so.")] = UNSET
     property: Annotated[
         _Property | UnsetType,
         says("Workers that declare it: its name and its value, of a name that is declared several times the last one."),
     ] = UNSET
+
+    until_gone: Annotated[bool, says("The drain ends once none of its workers is connected, instead of being cancelled.")] = False
 
 
 class CancelJson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

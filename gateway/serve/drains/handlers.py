@@ -54,13 +54,14 @@ class Drains:
     async def drain_workers(self, request: web.BaseRequest, target: Target, _id: str) -> Reply:
         """POST /api/v1/drain."""
         no_parameters(target)
-        given = selector(await read_body(request, DrainRequestJson))
-        question = pb.DrainRequest(**_asker(request))
+        said = await read_body(request, DrainRequestJson)
+        given = selector(said)
+        question = pb.DrainRequest(until_gone=said.until_gone, **_asker(request))
         if "id_prefix" in given:
             question.id_prefix = given["id_prefix"]
         else:
             ((question.property.name, question.property.value),) = given["property"].items()
-        return await self._drain(request, target, question, given)
+        return await self._drain(request, target, question, {**given, "until_gone": said.until_gone})
 
     async def undrain_worker(self, request: web.BaseRequest, target: Target, id_: str) -> Reply:
         """POST /api/v1/workers/{id}/undrain."""

@@ -50,8 +50,9 @@ class DrainJson(msgspec.Struct, frozen=True, gc=False):
     selector: Annotated[SelectorJson, says("Which workers are meant.")]
     state: Annotated[
         str,
-        says("active until somebody cancels it; a drain of one worker is ended once that is no longer connected.", *DRAIN_STATES),
+        says("active until somebody cancels it; with `until_gone` ended once none of its workers is connected.", *DRAIN_STATES),
     ]
+    until_gone: Annotated[bool, says("It ends once none of its workers is connected, as one of a single worker always does.")]
     safe_to_delete: Annotated[
         bool, says("Every worker that is meant may be removed now without a build noticing; true as well where there is none.")
     ]
@@ -123,6 +124,7 @@ def _basic(drain: pb.Drain) -> DrainJson:
             {drain.property.name: drain.property.value} if kind == "property" else None,
         ),
         state=_DRAIN_WORDS.get(drain.state, "ended"),
+        until_gone=drain.until_gone,
         safe_to_delete=drain.safe_to_delete,
         counts=DrainCountsJson(drain.workers, drain.draining, drain.safe, drain.failed, drain.gone, drain.running_operations),
         created_timestamp=drain.created.seconds,

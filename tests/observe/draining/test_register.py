@@ -62,6 +62,23 @@ def test_a_drain_of_one_worker_ends_with_it_and_others_go_on() -> None:
     }
 
 
+def test_until_gone_is_until_the_last_of_them_is_gone() -> None:
+    register, there = Register(), workers(worker("w-1"), worker("w-2"))
+    for id_, until_gone in (("some", True), ("longer", True), ("none", True)):
+        made = drain(id_, value="v" if id_ == "none" else "w")
+        made.until_gone = until_gone
+        register.create(made, there)
+    register.renew(register.get("longer"), until_gone=False)
+    register.look(workers(worker("w-2")), 1)
+    assert [register.get(id_).state for id_ in ("some", "longer", "none")] == [
+        DrainState.ACTIVE,
+        DrainState.ACTIVE,
+        DrainState.ENDED,
+    ]
+    assert register.look({}, 2)
+    assert [register.get(id_).state for id_ in ("some", "longer")] == [DrainState.ENDED, DrainState.ACTIVE]
+
+
 def test_of_those_that_are_gone_the_latest_are_kept_and_all_are_counted() -> None:
     register = Register()
     register.create(drain(), {})
@@ -159,7 +176,7 @@ def test_who_wants_a_drain_again_has_those_drained_that_somebody_undrained() -> 
     register.look(there, 0)
     register.look(workers(worker("w")), 1)
     assert register.due(0) == []
-    register.renew(register.get("d-1"))
+    register.renew(register.get("d-1"), until_gone=False)
     register.look(workers(worker("w")), 2)
     assert register.due(0) == ["w"]
 

@@ -34,4 +34,4 @@ def workers(*found: Worker) -> dict[str, Worker]:
 
 def drain(id_: str = "d-1", kind: Kind = Kind.PREFIX, value: str = "w", name: str = "") -> Drain:
     """An active one."""
-    return Drain(id_, Selector(kind, value, name), created_at=1, created_by="tests")
+    return Drain(id_, Selector(kind, value, name), created_at=1, created_by="tests", until_gone=kind is Kind.WORKER)

@@ -56,6 +56,12 @@ CHANGES = [
     ("/api/v1/drain", '{"id_prefix":"worker-"}', "drain", pb.DrainRequest(id_prefix="worker-")),
     (
         "/api/v1/drain",
+        '{"id_prefix":"pod-","until_gone":true}',
+        "drain",
+        pb.DrainRequest(id_prefix="pod-", until_gone=True),
+    ),
+    (
+        "/api/v1/drain",
         '{"property":{"pool":"old"}}',
         "drain",
         pb.DrainRequest(property=pb.Property(name="pool", value="old")),
