@@ -28,6 +28,6 @@ VOLUME /var/lib/nativelink-gateway
 EXPOSE 50062
 # The loop of `serve` runs; whether it has something to say is /readyz, and not a reason to be restarted.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=15s \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:50062/livez', timeout=4)"]
+    CMD ["python", "-m", "gateway.alive", "50062"]
 ENTRYPOINT ["nativelink-gateway"]
 CMD ["run", "--config", "/etc/nativelink-gateway/gateway.json5"]

@@ -217,7 +217,7 @@ async def _first_of(*events: asyncio.Event) -> None:
 
 
 def _check_certificates(config: Config) -> None:
-    """Those of introspection; a tap looks at its own when it binds.
+    """Those of introspection and HTTP; a tap looks at its own when it binds.
 
     Raises:
         StartError: one cannot be used.
@@ -225,5 +225,7 @@ def _check_certificates(config: Config) -> None:
     listener, endpoint = config.introspection.tls, config.introspection.endpoint_tls
     if listener is not None:
         ListenerContext(listener, "gateway.introspection.tls")
+    if config.http_tls is not None:
+        ListenerContext(config.http_tls, "gateway.http_tls")
     if endpoint is not None:
         DialContext(endpoint, "gateway.introspection.endpoint_tls")

@@ -48,8 +48,10 @@ class _Context:
         protocol: int,
         alpn: Sequence[str],
         clocks: tuple[Callable[[], float], Callable[[], float]],
+        asks: ssl.VerifyMode = ssl.CERT_REQUIRED,
     ) -> None:
         self._setting = setting
+        self._asks = asks
         #: By key of the setting, those that are given.
         self._files = {key: path for key, path in files.items() if path is not None}
         self._protocol = protocol
@@ -119,7 +121,7 @@ class _Context:
                 trusted = self._certificates(key)
                 ends.append((key, max(_not_after(each) for each in trusted)))
                 context.load_verify_locations(cadata=b"".join(trusted))
-                context.verify_mode = ssl.CERT_REQUIRED
+                context.verify_mode = self._asks
         if self._protocol == ssl.PROTOCOL_TLS_CLIENT and "ca_file" not in self._files:
             context.load_default_certs()
         self._ends = ends
@@ -184,6 +186,7 @@ class ListenerContext(_Context):
         setting: str,
         *,
         alpn: Sequence[str] = (),
+        is_optional: bool = False,
         monotonic: Callable[[], float] = time.monotonic,
         unix: Callable[[], float] = time.time,
     ) -> None:
@@ -193,6 +196,7 @@ class ListenerContext(_Context):
             tls: Names the files.
             setting: Path of the setting, for what is said about it: `gateway.taps[execution].tls`.
             alpn: Protocols that are offered, the best first. A peer that offers none is accepted.
+            is_optional: A peer that is asked for a certificate may have none; one that no authority signed is refused all the same.
             monotonic: Seconds, for intervals.
             unix: Seconds since the epoch, for ends of certificates.
 
@@ -200,7 +204,8 @@ class ListenerContext(_Context):
             StartError: Names setting, file and what is wrong with it. A certificate that has ended is only warned of.
         """
         files = {"cert_file": tls.cert_file, "key_file": tls.key_file, "client_ca_file": tls.client_ca_file}
-        super().__init__(setting, files, ssl.PROTOCOL_TLS_SERVER, alpn, (monotonic, unix))
+        asks = ssl.CERT_OPTIONAL if is_optional else ssl.CERT_REQUIRED
+        super().__init__(setting, files, ssl.PROTOCOL_TLS_SERVER, alpn, (monotonic, unix), asks)
 
 
 class DialContext(_Context):

@@ -41,9 +41,12 @@ class Authority:
         *hosts: str,
         not_after: datetime | None = None,
         key_type: trustme.KeyType = trustme.KeyType.ECDSA,
+        common_name: str | None = None,
     ) -> Identity:
         """For 127.0.0.1 and localhost unless other hosts are given. Files of the same name are written over."""
-        issued = self._authority.issue_cert(*(hosts or ("127.0.0.1", "localhost")), not_after=not_after, key_type=key_type)
+        issued = self._authority.issue_cert(
+            *(hosts or ("127.0.0.1", "localhost")), not_after=not_after, key_type=key_type, common_name=common_name
+        )
         identity = Identity(self._directory / f"{name}.pem", self._directory / f"{name}.key")
         identity.cert_file.write_bytes(b"".join(each.bytes() for each in issued.cert_chain_pems))
         identity.key_file.write_bytes(issued.private_key_pem.bytes())

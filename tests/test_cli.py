@@ -40,12 +40,12 @@ def test_the_version_and_every_command_are_told(capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("status", {"--url", "--json"}),
-        ("workers", {"--url", "--json", "--state", "--id-prefix", "--property", "--limit"}),
-        ("operations", {"--url", "--json", "--limit", *OF_OPERATIONS}),
-        ("operation", {"--url", "--json", "--wait-for", "--timeout"}),
-        ("watch", {"--url", "--interval", *OF_OPERATIONS}),
-        ("events", {"--url", "--json", "--kind", "--since", "--state", "--id-prefix", *OF_OPERATIONS} - {"--min-age"}),
+        ("status", {"--url", "--ca-file", "--json"}),
+        ("workers", {"--url", "--ca-file", "--json", "--state", "--id-prefix", "--property", "--limit"}),
+        ("operations", {"--url", "--ca-file", "--json", "--limit", *OF_OPERATIONS}),
+        ("operation", {"--url", "--ca-file", "--json", "--wait-for", "--timeout"}),
+        ("watch", {"--url", "--ca-file", "--interval", *OF_OPERATIONS}),
+        ("events", {"--url", "--ca-file", "--json", "--kind", "--since", "--state", "--id-prefix", *OF_OPERATIONS} - {"--min-age"}),
         ("run", {"--config", "--nativelink-config", "--http", "--log-level", "--record", "--record-bytes", "--take-over"}),
         (
             "tap",

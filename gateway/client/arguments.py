@@ -31,9 +31,9 @@ times:
 
 environment:
   {URL_VARIABLE}     where the gateway is, unless --url says so
-  {TOKEN_VARIABLE}   sent as Authorization: Bearer, where something before the gateway wants one
+  {TOKEN_VARIABLE}   sent as Authorization: Bearer; `nativelink-gateway token` makes one
   NO_COLOR                   no colours, as everywhere but on a terminal
-  SSL_CERT_FILE              who signed the certificate of an https:// address, unless the system knows
+  SSL_CERT_FILE              as --ca-file
   No proxy is used, whatever the environment says.
 
 exit codes:
@@ -71,6 +71,9 @@ def add_arguments(command: argparse.ArgumentParser, name: str) -> None:
         default=os.environ.get(URL_VARIABLE) or DEFAULT_URL,
         metavar="URL",
         help=f"the gateway's HTTP address (default: ${URL_VARIABLE}, or {DEFAULT_URL})",
+    )
+    command.add_argument(
+        "--ca-file", metavar="FILE", help="PEM: who signed the certificate of an https:// address, unless the system knows"
     )
     if name != "watch":
         instead = (

@@ -40,7 +40,7 @@ def ask(options: argparse.Namespace) -> int:
     # A terminal that has no such character gets its escape.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    gateway = Gateway(options.url, os.environ.get(TOKEN_VARIABLE))
+    gateway = Gateway(options.url, os.environ.get(TOKEN_VARIABLE), options.ca_file)
     try:
         return _COMMANDS[options.command](gateway, options)
     except KeyboardInterrupt:

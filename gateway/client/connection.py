@@ -92,11 +92,16 @@ class Answer:
 class Gateway:
     """One gateway, asked over one connection that is kept. Not for two threads at once."""
 
-    def __init__(self, url: str, token: str | None) -> None:
-        """Args: where it is, without a path of the API; what to show it, which is never told to anybody else.
+    def __init__(self, url: str, token: str | None, ca_file: str | None = None) -> None:
+        """Where and how to ask.
+
+        Args:
+            url: where it is, without a path of the API.
+            token: what to show it, which is never told to anybody else; None: nothing.
+            ca_file: who signed its certificate; None: the system knows.
 
         Raises:
-            MistakeError: that is no address, or no token.
+            MistakeError: that is no address, no token, or no such file.
         """
         parts = split_url(url)
         #: As it is told to a person.
@@ -108,7 +113,7 @@ class Gateway:
         self._prefix = parts.path.rstrip("/")
         host, port = parts.hostname or "", parts.port
         self._connection = (
-            HTTPSConnection(host, port, timeout=_CONNECT_S, context=ssl.create_default_context())
+            HTTPSConnection(host, port, timeout=_CONNECT_S, context=_context(ca_file))
             if parts.scheme == "https"
             else HTTPConnection(host, port, timeout=_CONNECT_S)
         )
@@ -235,7 +240,7 @@ class Gateway:
     def _unreachable(self, error: OSError | HTTPException) -> NoAnswerError:
         if isinstance(error, ssl.SSLCertVerificationError):
             return NoAnswerError(
-                f"{self.url} is not trusted: {error.verify_message}; SSL_CERT_FILE can name the authority of its certificate"
+                f"{self.url} is not trusted: {error.verify_message}; --ca-file can name the authority of its certificate"
             )
         if isinstance(error, ssl.SSLError):
             return NoAnswerError(f"{self.url} does not speak TLS ({error.reason}): is it http://?")
@@ -269,6 +274,15 @@ class Gateway:
         if status == 503:
             return NotReadyError(said)
         return NoAnswerError(f"{self.url} answered {status}: {said}")
+
+
+def _context(ca_file: str | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        # Also of what OpenSSL does not take for certificates.
+        why = "no certificate in PEM form is in it" if isinstance(error, ssl.SSLError) else error.strerror
+        raise MistakeError(f"--ca-file: {ca_file}: {why}") from error
 
 
 def encoded(part: str) -> str:

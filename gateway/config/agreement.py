@@ -35,6 +35,8 @@ def check_agreement(config: Config, problems: Problems, *, http_setting: str) ->
                     f"another address than gateway.taps[{position}].upstream has: NativeLink listens there, not we",
                 )
     _check_certificates(config, problems)
+    if config.credentials.certificates and (config.http_tls is None or config.http_tls.client_ca_file is None):
+        problems.missing("gateway.http_tls.client_ca_file", "a PEM file with who signs gateway.credentials.certificates")
     if config.credentials.local_read and config.authentication is not Authentication.AUTO:
         right = f'false: with gateway.authentication "{config.authentication.value}" it means nothing'
         problems.add("gateway.credentials.local_read", value=True, right=right)

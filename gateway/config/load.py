@@ -21,6 +21,7 @@ from gateway.config.problems import Problems
 from gateway.config.section import Reading, Section, listed, parse_address
 from gateway.config.state_directory import check_socket_paths, choose_state_dir
 from gateway.config.taps import read_taps
+from gateway.config.tls import read_listener_tls
 from gateway.config.types import (
     Address,
     Authentication,
@@ -93,6 +94,7 @@ def load_config(
         serve=_serve(own.section("serve")),
         authentication=own.word("authentication", Authentication, Authentication.AUTO),
         credentials=read_credentials(own.section("credentials")),
+        http_tls=read_listener_tls(own, "http_tls"),
         instances=_instances(own, theirs, scheduler_name),
         stop_timeout_s=own.number("stop_timeout_s", _STOP_TIMEOUT_S, least=0.5, most=600),
     )

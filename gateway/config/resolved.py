@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from gateway.config.expansion import escape
-from gateway.config.types import Address, Config, DialTls, ListenerTls, Tap
+from gateway.config.types import Address, Config, Credentials, DialTls, ListenerTls, Tap
 
 
 def to_json(config: Config) -> str:
@@ -75,10 +75,8 @@ def to_values(config: Config) -> dict[str, Any]:
                 "tls": _dial_tls(config.admin.tls),
             },
             "authentication": config.authentication.value,
-            "credentials": {
-                "tokens_file": config.credentials.tokens_file and str(config.credentials.tokens_file),
-                "local_read": config.credentials.local_read,
-            },
+            "credentials": _credentials(config.credentials),
+            "http_tls": _listener_tls(config.http_tls),
             "instances": dict(config.instances),
             "state_dir": str(config.state_dir),
             "stop_timeout_s": config.stop_timeout_s,
@@ -97,6 +95,24 @@ def _tap(tap: Tap) -> dict[str, Any]:
         "tls": _listener_tls(tap.tls),
         "upstream_tls": _dial_tls(tap.upstream_tls),
         "trust_all_peers": tap.trust_all_peers,
+    }
+
+
+def _credentials(credentials: Credentials) -> dict[str, Any]:
+    jwt = credentials.jwt
+    return {
+        "tokens_file": credentials.tokens_file and str(credentials.tokens_file),
+        "local_read": credentials.local_read,
+        "jwt": jwt
+        and {
+            "issuer": jwt.issuer,
+            "audience": jwt.audience,
+            "jwks_file": jwt.jwks_file and str(jwt.jwks_file),
+            "jwks_url": jwt.jwks_url,
+            "role_claim": jwt.role_claim,
+            "clock_skew_s": jwt.clock_skew_s,
+        },
+        "certificates": [{"subject": each.subject, "san": each.san, "role": each.role.value} for each in credentials.certificates],
     }
 
 

@@ -18,7 +18,7 @@ def read_listener_tls(owner: Section, key: str = "tls") -> ListenerTls | None:
         owner.section(key)
         return None
     section = owner.section(key)
-    cert_file, key_file, client_ca_file = (_file(section, each) for each in ("cert_file", "key_file", "client_ca_file"))
+    cert_file, key_file, client_ca_file = (read_file(section, each) for each in ("cert_file", "key_file", "client_ca_file"))
     section.end()
     section.missing("cert_file", "a PEM file with the certificate and its chain")
     section.missing("key_file", "the PEM file of its private key")
@@ -31,7 +31,7 @@ def read_dial_tls(owner: Section, key: str = "tls") -> DialTls | None:
         owner.section(key)
         return None
     section = owner.section(key)
-    ca_file, cert_file, key_file = (_file(section, each) for each in ("ca_file", "cert_file", "key_file"))
+    ca_file, cert_file, key_file = (read_file(section, each) for each in ("ca_file", "cert_file", "key_file"))
     server_name = section.string("server_name")
     section.end()
     if cert_file and not key_file:
@@ -41,7 +41,7 @@ def read_dial_tls(owner: Section, key: str = "tls") -> DialTls | None:
     return DialTls(ca_file, cert_file, key_file, server_name)
 
 
-def _file(section: Section, key: str) -> Path | None:
-    """Absolute, since the roles run in another directory."""
+def read_file(section: Section, key: str) -> Path | None:
+    """The path of a file; absolute, since the roles run in another directory."""
     text = section.string(key)
     return Path(os.path.abspath(text)) if text else None  # noqa: PTH100 # Path.resolve follows links, which change when certificates are renewed

@@ -237,6 +237,36 @@ class Admin:
 
 
 @dataclass(frozen=True, slots=True)
+class Jwt:
+    """`gateway.credentials.jwt`: JSON Web Tokens of an issuer, for whom signing keys are asymmetric."""
+
+    #: `iss` of every token.
+    issuer: str
+    #: What `aud` of every token has to have in it.
+    audience: str
+    #: The issuer's keys, a JSON Web Key Set; read again when it changes. It or `jwks_url`.
+    jwks_file: Path | None = None
+    #: Where the issuer has its keys; https, or http on loopback.
+    jwks_url: str | None = None
+    #: The claim that has the role, or a list with it; of a claim in a claim `outer.inner`.
+    role_claim: str = "role"
+    #: How far the issuer's clock may be off.
+    clock_skew_s: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRole:
+    """`gateway.credentials.certificates[]`: what who shows a certificate may do. The first that fits counts."""
+
+    #: What it may do.
+    role: Role
+    #: The certificate's subject as RFC 4514 writes it, `CN=grafana,O=Example`. It or `san`.
+    subject: str | None = None
+    #: A name of the certificate: `DNS:…`, `URI:…`, `IP:…` or `email:…`.
+    san: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Credentials:
     """`gateway.credentials`: what is accepted from who asks over HTTP."""
 
@@ -244,6 +274,10 @@ class Credentials:
     tokens_file: Path | None = None
     #: With `authentication` "auto": peers on this machine read without one, whatever there is.
     local_read: bool = False
+    #: None: no JSON Web Tokens.
+    jwt: Jwt | None = None
+    #: Of certificates that an authority of `http_tls.client_ca_file` signed.
+    certificates: tuple[CertificateRole, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +314,8 @@ class Config:
     authentication: Authentication = Authentication.AUTO
     #: What is accepted from who asks over HTTP.
     credentials: Credentials = field(default_factory=Credentials)
+    #: Of the HTTP address; None: in plaintext.
+    http_tls: ListenerTls | None = None
     #: Instance name to scheduler, where several schedulers share a listener.
     instances: dict[str, str] = field(default_factory=dict)
     #: Within how long stop signals end everything.

@@ -13,7 +13,10 @@ from http import HTTPStatus
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.hdrs import HOST
 from aiohttp.http import HttpVersion11
+
+from gateway.serve.hosts import is_local_host
 
 #: A peer that takes nothing for so long is disconnected.
 WRITE_LIMIT_S = 60.0
@@ -25,6 +28,8 @@ GATED = "Cache-Control: private, no-cache\r\nVary: Authorization, Accept-Encodin
 NEGOTIATED = "Cache-Control: private, no-cache\r\nVary: Authorization, Accept, Accept-Encoding"
 #: For everybody.
 OPEN = "Cache-Control: no-cache"
+#: Of what came by TLS (RFC 6797). Not to localhost: there it would be about whatever else this machine serves.
+_STRICT = "Strict-Transport-Security: max-age=31536000"
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -95,6 +100,8 @@ class Reply(web.StreamResponse):
         if self.status != NOT_MODIFIED:
             lines += self._content_headers()
         lines += [self._caching, f"Date: {_date()}"]
+        if request.secure and not is_local_host(request.headers.get(HOST)):
+            lines.append(_STRICT)
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
         if not self.keep_alive:
             lines.append("Connection: close")

@@ -17,6 +17,7 @@ from gateway.config.types import Address, Config
 from gateway.errors import StartError
 from gateway.serve.authentication.opening import open_gate
 from gateway.serve.clock import steady_clock
+from gateway.serve.encryption import CurrentContext
 from gateway.serve.overview import Overview
 from gateway.serve.routes import Routes
 from gateway.serve.server import make_server
@@ -80,15 +81,17 @@ async def run(
     siblings = Siblings(config.serve_sockets if process is not None else config.serve_sockets[:1], process or 0)
     routes = Routes(upstream, overview, siblings, config.state_dir, now=steady)
     server = make_server(routes, gate)
+    encryption = CurrentContext(config.http_tls) if config.http_tls is not None else None
     runner = web.ServerRunner(server, shutdown_timeout=config.stop_timeout_s * _SHUTDOWN_SHARE)
     await runner.setup()
     async with siblings.answering(lambda: msgspec.msgpack.encode(routes.exposition.part())), asyncio.TaskGroup() as tasks:
         following = tasks.create_task(upstream.follow(), name="follow upstream")
         publishing = tasks.create_task(routes.publisher.run(), name="publish events")
+        knowing = tasks.create_task(gate.run(), name="fetch keys")
         try:
-            await web.SockSite(runner, listener, backlog=BACKLOG).start()
+            await web.SockSite(runner, listener, backlog=BACKLOG, ssl_context=encryption).start()
             host, port = listener.getsockname()[:2]
-            logger.info("answering on http://%s", Address(host, port))
+            logger.info("answering on %s://%s", "https" if encryption else "http", Address(host, port))
             await stop.wait()
         finally:
             routes.close()
@@ -96,6 +99,7 @@ async def run(
             await runner.cleanup()
             following.cancel()
             publishing.cancel()
+            knowing.cancel()
 
 
 def _listen(family: int, kind: int, protocol: int, address: tuple[Any, ...]) -> socket.socket:

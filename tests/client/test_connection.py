@@ -144,8 +144,11 @@ async def test_tls_is_spoken_with_whom_the_system_trusts_and_nobody_else(tmp_pat
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate.cert_file, certificate.key_file)
     async with peering(lambda _: [response(200, b"{}")], context) as peer:
-        with pytest.raises(NoAnswerError, match=r"is not trusted: .*SSL_CERT_FILE"):
+        with pytest.raises(NoAnswerError, match=r"is not trusted: .*--ca-file"):
             await ask(peer.url)
+        gateway = Gateway(peer.url, None, str(authority.file))
+        assert (await asyncio.to_thread(gateway.ask, "/x")).status == 200
+        gateway.close()
         monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
         assert (await ask(peer.url)).status == 200
 
@@ -158,3 +161,11 @@ async def test_tls_where_none_is_spoken_is_said() -> None:
     async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
         with pytest.raises(NoAnswerError, match="does not speak TLS"):
             await ask(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+
+
+def test_a_file_of_authorities_that_is_none_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(MistakeError, match=r"--ca-file: .*nothing\.pem: No such file or directory"):
+        Gateway("https://localhost", None, str(tmp_path / "nothing.pem"))
+    (tmp_path / "text.pem").write_text("text")
+    with pytest.raises(MistakeError, match=r"text\.pem: no certificate in PEM form is in it"):
+        Gateway("https://localhost", None, str(tmp_path / "text.pem"))

@@ -35,6 +35,11 @@ WHOLE = {
         "cas": {"endpoint": "c:1"},
         "record_link": {"listen": "0.0.0.0:7", "tls": LISTENER, "endpoints": [{"endpoint": "t:7", "tls": DIAL}]},
         "admin": {"endpoint": "n:1", "tls": DIAL},
+        "http_tls": LISTENER,
+        "credentials": {
+            "jwt": {"issuer": "i", "audience": "a", "jwks_file": "/j"},
+            "certificates": [{"subject": "CN=a", "role": "reader"}],
+        },
         "introspection": {"listen": "0.0.0.0:9", "tls": LISTENER, "endpoint": "o:9", "endpoint_tls": DIAL},
     },
 }

@@ -6,6 +6,8 @@ from tests.config.files import loaded, tap
 from tests.config.test_load import WHOLE
 from tests.config.test_nativelink import ONE_MACHINE
 
+JWT = {"issuer": "i", "audience": "a", "jwks_url": "https://i/$$k", "role_claim": "x.y", "clock_skew_s": 5}
+
 
 def test_the_resolved_file_means_the_same(tmp_path: Path) -> None:
     tls = {"cert_file": "/c", "key_file": "/k", "client_ca_file": "/a"}
@@ -14,6 +16,8 @@ def test_the_resolved_file_means_the_same(tmp_path: Path) -> None:
         "gateway": {
             "taps": [tap(tls=tls, upstream_tls=dial), tap(name="w", listen="h:1", upstream_tls=dial, trust_all_peers=True)],
             "record_link": {"listen": "0.0.0.0:7", "tls": tls, "local": False, "endpoints": [{"endpoint": "t:7", "tls": dial}]},
+            "http_tls": tls,
+            "credentials": {"certificates": [{"subject": "CN=a", "role": "reader"}, {"san": "DNS:$$a", "role": "operator"}]},
             "introspection": {"listen": "0.0.0.0:9", "tls": tls, "endpoint": "o:9", "endpoint_tls": dial},
         }
     }
@@ -22,7 +26,7 @@ def test_the_resolved_file_means_the_same(tmp_path: Path) -> None:
             "taps": [tap(name="$$x é", scheduler="S")],
             "state_dir": "/a$$b",
             "cas": None,
-            "credentials": {"tokens_file": "/t", "local_read": True},
+            "credentials": {"tokens_file": "/t", "local_read": True, "jwt": JWT},
             "instances": {"$i": "$$S"},
         }
     }

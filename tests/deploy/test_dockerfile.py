@@ -26,7 +26,8 @@ def test_only_what_is_locked_is_installed() -> None:
 
 def test_it_is_asked_whether_it_lives() -> None:
     (check,) = of("HEALTHCHECK")
-    assert "http://127.0.0.1:50062/livez" in check
+    assert check.endswith('CMD ["python", "-m", "gateway.alive", "50062"]')
+    assert of("EXPOSE") == ["50062"]
 
 
 def test_everything_that_is_copied_is_there_and_not_ignored() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -27,9 +28,11 @@ class Answer:
 class Client:
     """Asks over a connection for each request."""
 
-    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+    def __init__(self, port: int, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
         self.port = port
         self.host = host
+        #: None: in plaintext.
+        self.tls = tls
 
     async def get(self, address: str, *, method: str = "GET", headers: str = "") -> Answer:
         """One request."""
@@ -44,7 +47,7 @@ class Client:
 
     async def exchange(self, request: bytes) -> bytes:
         """Send bytes, get all that comes until the end."""
-        reader, writer = await asyncio.open_connection(self.host, self.port)
+        reader, writer = await asyncio.open_connection(self.host, self.port, ssl=self.tls)
         try:
             writer.write(request)
             async with asyncio.timeout(PATIENCE_S):
@@ -55,7 +58,7 @@ class Client:
 
     async def status(self, address: str, *, method: str = "GET", headers: str = "") -> int:
         """Of the answer, whatever comes behind its first line."""
-        reader, writer = await asyncio.open_connection(self.host, self.port)
+        reader, writer = await asyncio.open_connection(self.host, self.port, ssl=self.tls)
         try:
             writer.write(f"{method} {address} HTTP/1.1\r\nHost: localhost\r\n{headers}Connection: close\r\n\r\n".encode())
             async with asyncio.timeout(PATIENCE_S):
@@ -104,10 +107,12 @@ async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
 
 
 @asynccontextmanager
-async def serving(config: Config, *, process: int | None = None, now: float = NOW, ready: bool = True) -> AsyncIterator[Client]:
-    """The role, its wall clock standing still; `ready`: from the first snapshot on."""
+async def serving(
+    config: Config, *, process: int | None = None, now: float = NOW, ready: bool = True, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Client]:
+    """The role, its wall clock standing still; `ready`: from the first snapshot on; `tls`: how the client asks."""
     listener = bind(config)
-    client = Client(listener.getsockname()[1])
+    client = Client(listener.getsockname()[1], tls=tls)
     stop = asyncio.Event()
     role = asyncio.create_task(run(config, listener, stop, process=process, now=lambda: now), name="serve under test")
     try:

@@ -47,3 +47,11 @@ class Caller:
 
 #: Of a request that a route with a role answers.
 CALLER = web.RequestKey("caller", Caller)
+
+#: A name is cut to so many characters.
+_SHOWN_MAX = 200
+
+
+def shown(name: str) -> str:
+    """A name that somebody else chose, so that it fits into a line of a log."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in name[:_SHOWN_MAX])

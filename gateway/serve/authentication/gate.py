@@ -5,14 +5,23 @@ All requests pass it before anything is looked up, so that who may not read lear
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from aiohttp import web
 from aiohttp.hdrs import AUTHORIZATION
 
 from gateway.config.types import Authentication, Config, Role
 from gateway.serve.authentication.caller import Caller, Identity, Kind
+from gateway.serve.authentication.certificates import Certificates
 from gateway.serve.authentication.known_tokens import KnownTokens
 from gateway.serve.authentication.local import is_local
 from gateway.serve.authentication.refusal import credential_needed, credential_unknown, role_missing
+from gateway.serve.authentication.tokens import PREFIX
+
+if TYPE_CHECKING:
+    from gateway.serve.authentication.web_tokens import WebTokens
 
 _BEARER = "bearer "
 _ANYBODY = Identity(Kind.ANYBODY.value, Kind.ANYBODY, Role.READER)
@@ -23,11 +32,25 @@ _NAMELESS = frozenset({Kind.ANYBODY, Kind.LOOPBACK})
 class Gate:
     """Knows who may do what."""
 
-    def __init__(self, config: Config, tokens: KnownTokens) -> None:
-        """Args: the resolved configuration; the tokens that are accepted."""
+    def __init__(self, config: Config, tokens: KnownTokens, *, unix: Callable[[], float] = time.time) -> None:
+        """Reads what else is accepted.
+
+        Args:
+            config: the resolved configuration.
+            tokens: those that are accepted.
+            unix: the time.
+        """
+        credentials = config.credentials
         self._authentication = config.authentication
-        self._local_read = config.credentials.local_read
+        self._local_read = credentials.local_read
         self._tokens = tokens
+        self._unix = unix
+        self._certificates = Certificates(credentials.certificates) if credentials.certificates else None
+        self._web_tokens: WebTokens | None = None
+        if credentials.jwt is not None:
+            from gateway.serve.authentication.web_tokens import web_tokens  # noqa: PLC0415 # cryptography takes memory
+
+            self._web_tokens = web_tokens(credentials.jwt)
 
     def admit(self, request: web.BaseRequest, role: Role) -> Caller:
         """Who asks.
@@ -38,9 +61,9 @@ class Gate:
         self._tokens.look()
         shown = _bearer(request)
         if shown is None:
-            identity = self._without(request)
+            identity = self._of_certificate(request) or self._without(request)
         else:
-            identity = self._tokens.identify(shown)
+            identity = self._of_bearer(shown)
             if identity is None and self._authentication is Authentication.NONE:
                 # It may be meant for somebody before us.
                 identity = _ANYBODY
@@ -58,18 +81,38 @@ class Gate:
             notes.append('Everybody who can connect may read: gateway.authentication is "none"')
         if self._tokens.problems:
             notes.append("The tokens cannot be read again, those read before stay in use: see the log of serve")
+        if self._web_tokens is not None and self._web_tokens.source.problem is not None:
+            notes.append("The issuer's keys cannot be read, those read before stay in use: see the log of serve")
         return notes
+
+    async def run(self) -> None:
+        """Fetches what has to be fetched, until it is cancelled."""
+        if self._web_tokens is not None:
+            await self._web_tokens.source.run()
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether anybody has made or configured a credential."""
+        return self._tokens.are_made or self._certificates is not None or self._web_tokens is not None
+
+    def _of_bearer(self, text: str) -> Identity | None:
+        if self._web_tokens is None or text.startswith(PREFIX):
+            return self._tokens.identify(text)
+        return self._web_tokens.identify(text)
+
+    def _of_certificate(self, request: web.BaseRequest) -> Identity | None:
+        """One that is not known is as none: others may have asked for it."""
+        if self._certificates is None:
+            return None
+        certificate = request.get_extra_info("peercert")
+        return self._certificates.identify(certificate, self._unix()) if certificate else None
 
     def _without(self, request: web.BaseRequest) -> Identity | None:
         """Who asks without a credential."""
         if self._authentication is Authentication.NONE:
             return _ANYBODY
-        return _LOOPBACK if self._is_open_here and is_local(request) else None
-
-    @property
-    def _is_open_here(self) -> bool:
-        """To peers on this machine."""
-        return self._authentication is Authentication.AUTO and (self._local_read or not self._tokens.are_made)
+        is_open = self._authentication is Authentication.AUTO and (self._local_read or not self.is_configured)
+        return _LOOPBACK if is_open and is_local(request) else None
 
 
 def _bearer(request: web.BaseRequest) -> str | None:

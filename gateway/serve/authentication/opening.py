@@ -20,16 +20,16 @@ logger = logging.getLogger(__name__)
 
 def open_gate(config: Config) -> Gate:
     """The gate of a process that serves."""
-    tokens = KnownTokens(config)
+    gate = Gate(config, KnownTokens(config))
     mode = f'gateway.authentication is "{config.authentication.value}"'
     if config.authentication is Authentication.NONE:
         logger.warning("%s: everybody who can connect may read", mode)
-    elif tokens.are_made:
+    elif gate.is_configured:
         here = config.authentication is Authentication.AUTO and config.credentials.local_read
         logger.info("%s: who asks needs a credential%s", mode, ", but for peers on this machine" if here else "")
     else:
         _open_without(config, mode)
-    return Gate(config, tokens)
+    return gate
 
 
 def _open_without(config: Config, mode: str) -> None:

@@ -18,8 +18,9 @@ An address that answers GET answers HEAD; any other method is 405 with `Allow`. 
 percent-encoded; a slash in one may stay as it is. Every answer has `Date`, and a body whose length is known beforehand has
 `Content-Length`.
 
-What is for a role wants a credential: `Authorization: Bearer TOKEN` (docs/security.md, also of when this machine does without). Its
-answers have `Cache-Control: private, no-cache` and `Vary: Authorization, Accept-Encoding`. The role `operator` includes `reader`.
+What is for a role wants a credential: `Authorization: Bearer TOKEN`, or a client certificate (docs/security.md, also of when this
+machine does without). Its answers have `Cache-Control: private, no-cache` and `Vary: Authorization, Accept-Encoding`. The role
+`operator` includes `reader`.
 """
 _TAGS = {
     "workers": "Who runs actions.",
@@ -29,9 +30,15 @@ _TAGS = {
     "scheduler": "How much of both there is.",
     "system": "The gateway itself.",
 }
-#: Name of the scheme; so do those that read the document know it.
-BEARER = "bearer"
-_SCHEMES = {BEARER: {"type": "http", "scheme": "bearer", "description": "A token of `nativelink-gateway token new`."}}
+#: What is accepted of who asks.
+_SCHEMES = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A token of `nativelink-gateway token new`, or a JSON Web Token of the configured issuer.",
+    },
+    "certificate": {"type": "mutualTLS", "description": "A client's certificate that the configuration knows."},
+}
 #: {a type: its schema}
 _Known = Mapping[Any, Any]
 _SCHEMAS, _RESPONSES = "#/components/schemas/", "#/components/responses/"
@@ -100,7 +107,7 @@ def _operations(route: Route, known: _Known) -> dict[str, Any]:
         **({"parameters": parameters} if parameters else {}),
         **({"requestBody": _request(route.body, known)} if route.body is not None else {}),
         # A list of roles, for what is no OAuth (OpenAPI 3.1, Security Requirement Object).
-        "security": [{BEARER: [route.role.value]}] if route.role else [],
+        "security": [{scheme: [route.role.value]} for scheme in _SCHEMES] if route.role else [],
     }
     whole = {
         str(answer.status): {"$ref": f"{_RESPONSES}{answer.name}"} if answer.name else _response(answer, known)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from gateway.serve.description.document import BEARER, document
+from gateway.serve.description.document import document
 from gateway.serve.description.table import ROUTES
 
 _Json = Mapping[str, Any]
@@ -38,7 +38,7 @@ def reference(described: _Json) -> str:
 
 def _route(method: str, path: str, operation: _Json) -> Iterator[str]:
     yield f"### {method} {path}"
-    roles = [role for scheme in operation["security"] for role in scheme[BEARER]]
+    roles = [role for scheme in operation["security"] for each in scheme.values() for role in each]
     yield f"{operation['summary']} {f'For the role `{roles[0]}`.' if roles else 'For anybody.'}"
     if "description" in operation:
         yield operation["description"]

@@ -11,6 +11,7 @@ from gateway.config.types import Authentication, Config, Credentials, Role
 from gateway.serve.authentication.first_token import make_first_token, show_first_token
 from gateway.serve.authentication.tokens import make_token
 from gateway.serve.description.table import ROUTES
+from tests.serve.authentication.issuing import Issuer, settings
 from tests.serve.authentication.showing import NOW, new_token, shown
 from tests.serve.description.described import address
 from tests.serve.implementer import Implementer
@@ -18,6 +19,7 @@ from tests.serve.running import Client, serving
 from tests.serve.test_routes import fill
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+ISSUER = Issuer()
 #: No routes, and what a stranger might try.
 ELSEWHERE = ("/", "/api", "/api/v1/", "/api/v1/nothing", "/metrics/", "/livez/", "/%ff", "/api/v1/workers/%2e%2e/%2e%2e/livez")
 
@@ -32,12 +34,14 @@ class Setup:
     local_read: bool = False
     #: A header that a proxy adds.
     forwarded: bool = False
+    #: An issuer is configured.
+    has_issuer: bool = False
 
     @property
     def reads_without(self) -> bool:
         """As docs/security.md has it."""
         if self.authentication is Authentication.AUTO:
-            return not self.forwarded and (self.local_read or not self.has_tokens)
+            return not self.forwarded and (self.local_read or not (self.has_tokens or self.has_issuer))
         return self.authentication is Authentication.NONE
 
 
@@ -49,6 +53,8 @@ SETUPS = [
     Setup(Authentication.AUTO, local_read=True, forwarded=True),
     Setup(Authentication.REQUIRED, has_tokens=False),
     Setup(Authentication.REQUIRED),
+    Setup(Authentication.AUTO, has_tokens=False, has_issuer=True),
+    Setup(Authentication.REQUIRED, has_issuer=True),
     Setup(Authentication.NONE, has_tokens=False),
     Setup(Authentication.NONE, forwarded=True),
 ]
@@ -73,6 +79,10 @@ def expected(setup: Setup, credential: Role | str | None, role: Role | None) -> 
         return None
     if isinstance(credential, Role):
         return None if credential.includes(role) else 403
+    if credential == "JWT without a role":
+        return 403
+    if credential in {f"JWT {each.value}" for each in Role}:
+        return None if role.value in credential or "operator" in credential else 403
     ignored = credential is None or setup.authentication is Authentication.NONE
     return None if ignored and setup.reads_without and role is Role.READER else 401
 
@@ -88,6 +98,9 @@ def credentials(config: Config, setup: Setup) -> dict[Role | str | None, str]:
     """{what it is: the line of the request}"""
     bad, _ = make_token("bad", Role.OPERATOR, NOW)
     found: dict[Role | str | None, str] = {None: "", "bad": shown(bad)}
+    if setup.has_issuer:
+        found |= {f"JWT {role.value}": shown(ISSUER.token(role=role.value)) for role in Role}
+        found |= {"JWT without a role": shown(ISSUER.token(role=None)), "bad JWT": shown(Issuer().token())}
     if setup.has_tokens:
         return found | {role: shown(new_token(config, role)) for role in Role}
     if setup.authentication is not Authentication.NONE:
@@ -100,7 +113,9 @@ def credentials(config: Config, setup: Setup) -> dict[Role | str | None, str]:
 async def test_every_route_answers_every_method_and_credential_as_its_role_says(
     config: Config, implementer: Implementer, setup: Setup
 ) -> None:
-    config = replace(config, authentication=setup.authentication, credentials=Credentials(local_read=setup.local_read))
+    jwt = settings(config.state_dir / "jwks.json", ISSUER) if setup.has_issuer else None
+    kept = Credentials(local_read=setup.local_read, jwt=jwt)
+    config = replace(config, authentication=setup.authentication, credentials=kept)
     lines = credentials(config, setup)
     forwarded = "X-Forwarded-For: 192.0.2.1\r\n" if setup.forwarded else ""
     wrong = []

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import logging
 import stat
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from gateway.config.types import Authentication, Config, Credentials
 from gateway.serve.authentication.first_token import show_first_token
 from gateway.serve.authentication.opening import open_gate
+from tests.serve.authentication.issuing import settings
 from tests.serve.authentication.showing import new_token
 
 
@@ -56,6 +59,20 @@ def test_where_nothing_can_be_written_it_goes_on_and_says_who_cannot_read(
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
     assert "the first one cannot be made: gateway.state_dir:" in caplog.text
     assert gate.notes() == []
+
+
+def test_what_verifies_signatures_is_loaded_only_where_an_issuer_is_configured() -> None:
+    """It takes more memory than everything else here."""
+    program = "import sys, gateway.serve.role; print({'jwt', 'cryptography'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603
+    assert done.stdout == "set()\n"
+
+
+def test_an_issuer_is_a_credential_and_keys_that_cannot_be_read_are_a_note(config: Config, tmp_path: Path) -> None:
+    gate = open_gate(replace(config, credentials=Credentials(jwt=settings(tmp_path / "nothing.json"))))
+    assert gate.is_configured
+    assert not config.first_token_file.exists()
+    assert gate.notes() == ["The issuer's keys cannot be read, those read before stay in use: see the log of serve"]
 
 
 def test_tokens_that_cannot_be_read_again_are_a_note(config: Config) -> None:

@@ -38,7 +38,7 @@ def test_every_operation_says_for_whom_it_is() -> None:
     for route in ROUTES:
         for method in route.methods:
             asks = DOCUMENT["paths"][route.path][method.lower()]["security"]
-            assert asks == ([{"bearer": [route.role.value]}] if route.role else [])
+            assert asks == ([{each: [route.role.value]} for each in ("bearer", "certificate")] if route.role else [])
 
 
 def test_routes_of_one_path_share_its_place() -> None:
