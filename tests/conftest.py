@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,6 +21,14 @@ _TOGETHER = (
     "tests/e2e/test_scenarios.py",
     "tests/simulation/test_scenarios.py",
 )
+
+
+@pytest.fixture(autouse=True)
+def _umask() -> Iterator[None]:
+    """What a command sets in this process is not the next test's."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

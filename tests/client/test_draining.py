@@ -77,9 +77,8 @@ async def test_workers_are_drained_and_it_is_told_what_they_run(
 async def test_one_command_drains_and_waits(url: str, implementer: Implementer, ask: Asking) -> None:
     waiting = asyncio.create_task(ask("drain", "--id-prefix", "worker-", "--wait", "600", "--json", "--url", url), name="drain")
     async with asyncio.timeout(PATIENCE_S):
-        while not implementer.changes:  # noqa: ASYNC110 - what is waited for is another process's
+        while not implementer.looks:  # noqa: ASYNC110 - what is waited for is another thread's
             await asyncio.sleep(0.01)
-        await asyncio.sleep(0.1)
         implementer.drains[ID] = safe()
         told = await waiting
     assert told.code == 0
@@ -99,12 +98,14 @@ async def test_a_wait_has_an_end_and_what_is_cancelled_is_not_waited_for(url: st
 
 async def test_who_waits_outlasts_a_gateway_that_is_away(url: str, implementer: Implementer, ask: Asking) -> None:
     waiting = asyncio.create_task(ask("drains", ID, "--wait", "600", "--url", url), name="drains")
-    await asyncio.sleep(0.1)
-    implementer.refuse_drains_with = (grpc.StatusCode.UNAVAILABLE, "observe has just started")
-    await asyncio.sleep(0.1)
-    implementer.refuse_drains_with = None
-    implementer.drains[ID] = safe()
     async with asyncio.timeout(PATIENCE_S):
+        while not implementer.looks:  # noqa: ASYNC110 - what is waited for is another thread's
+            await asyncio.sleep(0.01)
+        implementer.refuse_drains_with = (grpc.StatusCode.UNAVAILABLE, "observe has just started")
+        while not implementer.refused:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.01)
+        implementer.refuse_drains_with = None
+        implementer.drains[ID] = safe()
         told = await waiting
     assert (told.code, "observe has just started" in told.err) == (0, True)
 

@@ -24,6 +24,8 @@ class ScriptedDrains(IntrospectionServicer):
         self.slow_drain: Callable[[pb.DrainRequest, grpc.ServicerContext], Awaitable[pb.Drain]] | None = None
         #: Every request that changes something, in order.
         self.changes: list[pb.DrainRequest | pb.UndrainRequest | pb.CancelDrainRequest] = []
+        #: Requests for one drain, and refused ones of any kind.
+        self.looks = self.refused = 0
         #: All of them answer with this instead: code and text.
         self.refuse_drains_with: tuple[grpc.StatusCode, str] | None = None
 
@@ -55,11 +57,13 @@ class ScriptedDrains(IntrospectionServicer):
 
     async def GetDrain(self, request: pb.GetDrainRequest, context: grpc.ServicerContext) -> pb.Drain:
         """NOT_FOUND: there is none."""
+        self.looks += 1
         await self._refuse(context)
         return await self._drain(request.id, context)
 
     async def _refuse(self, context: grpc.ServicerContext) -> None:
         if self.refuse_drains_with is not None:
+            self.refused += 1
             code, text = self.refuse_drains_with
             await context.abort(code, text)
 
