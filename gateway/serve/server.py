@@ -7,13 +7,15 @@ routes answers.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
 from gateway.config.types import Role
-from gateway.serve.authentication.caller import CALLER
+from gateway.serve.authentication.caller import AGAIN, CALLER, Caller
 from gateway.serve.authentication.gate import Gate
 from gateway.serve.metrics.latencies import OTHER
 from gateway.serve.problems import Handler, ProblemError, answer_problems, problem_reply
@@ -82,8 +84,10 @@ def make_server(routes: Routes, gate: Gate) -> JsonServer:
             gate.admit(request, Role.READER)
             raise
         if found.role is not None:
+            admit: Callable[[], Caller] = partial(gate.admit, request, found.role)
             try:
-                request[CALLER] = gate.admit(request, found.role)
+                request[CALLER] = admit()
+                request[AGAIN] = admit
             except ProblemError as problem:
                 if found.role is Role.OPERATOR:
                     await routes.audit.refuse(request.remote, request.method, target.path, problem)

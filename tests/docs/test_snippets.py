@@ -18,8 +18,8 @@ from gateway.serve.metrics.families import FAMILIES
 from tests.docs.blocks import ROOT, Block, blocks, documents, prose
 from tests.docs.commands import asked, commands, problem
 
-#: What is known to be checked below; text is what a program prints, or a picture.
-LANGUAGES = {"bash", "json5", "json", "ini", "yaml", "text"}
+#: What is known to be checked below, and nginx in tests/deploy/test_nginx.py; text is what a program prints, or a picture.
+LANGUAGES = {"bash", "json5", "json", "ini", "yaml", "nginx", "text"}
 SHELL = blocks("bash")
 #: Every key of the configuration, and every object.
 KEYS = {f"{path}.{key.name}" for table in tables() for path in table.paths for key in table.keys} | {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -47,6 +48,8 @@ class Caller:
 
 #: Of a request that a route with a role answers.
 CALLER = web.RequestKey("caller", Caller)
+#: The same, asked again: an answer that goes on for long ends with the credential. Raises as the first time.
+AGAIN: web.RequestKey[Callable[[], Caller]] = web.RequestKey("again")
 
 #: A name is cut to so many characters.
 _SHOWN_MAX = 200

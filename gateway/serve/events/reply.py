@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
+from aiohttp import web
+
+from gateway.serve.authentication.caller import AGAIN
 from gateway.serve.events.publisher import Publisher
+from gateway.serve.events.stream import Stream
 from gateway.serve.events.wire import MEDIA_TYPE
+from gateway.serve.problems import ProblemError
 from gateway.serve.queries import EventsQuery
 from gateway.serve.reply import Reply
 
 #: nginx passes on what it gets at once, instead of collecting it.
 _HEADERS = {"X-Accel-Buffering": "no"}
+#: So often it is looked at whether the credential that opened a stream is still one.
+AGAIN_S = 10.0
 
 
 class EventReply(Reply):
@@ -39,9 +47,29 @@ class EventReply(Reply):
             raise ConnectionResetError
         stream = self._publisher.join(transport, self._query, self._last_event_id, self._head(request))
         try:
-            await stream.ended()
+            while not await _ended(stream, AGAIN_S):
+                if not _is_admitted(request):
+                    stream.end()
         finally:
             self._publisher.leave(stream)
 
     def _content_headers(self) -> Sequence[str]:
         return (f"Content-Type: {self._type}",)
+
+
+async def _ended(stream: Stream, within_s: float) -> bool:
+    try:
+        async with asyncio.timeout(within_s):
+            await stream.ended()
+    except TimeoutError:
+        return False
+    return True
+
+
+def _is_admitted(request: web.BaseRequest) -> bool:
+    """Whether who asked would still be answered: a token may have been revoked, a certificate may have ended."""
+    try:
+        request[AGAIN]()
+    except ProblemError:
+        return False
+    return True

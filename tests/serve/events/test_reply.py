@@ -13,7 +13,8 @@ import pytest
 from gateway.config.types import Authentication, Config
 from gateway.pb import introspection_pb2 as pb
 from gateway.serve import upstream
-from gateway.serve.events import publisher
+from gateway.serve.authentication.token_file import change_tokens
+from gateway.serve.events import publisher, reply
 from gateway.serve.role import bind, run
 from tests.serve.authentication.showing import new_token, shown
 from tests.serve.builders import documented_drain, documented_scheduler, operation, worker
@@ -277,6 +278,31 @@ async def test_a_peer_that_may_not_read_may_not_listen(config: Config, implement
         http = replace(config.http, host="0.0.0.0")
         async with serving(replace(config, http=http, authentication=authentication)) as client:
             assert (await Client(client.port, own[0]).get("/api/v1/events", method="HEAD")).status == status
+
+
+async def test_a_stream_ends_when_the_token_that_opened_it_is_revoked(
+    config: Config, implementer: Implementer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reply, "AGAIN_S", 0.05)
+    await implementer.start()
+    tokens = [new_token(config, name=name) for name in ("revoked", "kept")]
+    async with serving(config) as client:
+        streams = []
+        for token in tokens:
+            reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+            writer.write(f"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n{shown(token)}\r\n".encode())
+            async with asyncio.timeout(PATIENCE_S):
+                await reader.readuntil(b"event: snapshot\n")
+            streams.append((reader, writer))
+        change_tokens(config.tokens_file, lambda known: [each for each in known if each.name != "revoked"])
+        async with asyncio.timeout(PATIENCE_S):
+            await streams[0][0].read()
+        implementer.set(operations=[operation(20)])
+        async with asyncio.timeout(PATIENCE_S):
+            await streams[1][0].readuntil(b"op-20")
+        for _, writer in streams:
+            writer.close()
+            await writer.wait_closed()
 
 
 async def test_one_client_too_many_is_503(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
