@@ -43,10 +43,10 @@ class _Connection(web.RequestHandler):
         request: web.BaseRequest,
         status: int = 500,
         exc: BaseException | None = None,
-        message: str | None = None,
+        message: str | None = None,  # noqa: ARG002 - aiohttp's signature
     ) -> Reply:
-        """Called by aiohttp for requests that are not HTTP; `message` has the offending bytes and stays here."""
-        logger.debug("%s sent what is not HTTP/1.1: %s", request.remote, message, exc_info=exc)
+        """Called by aiohttp for requests that are not HTTP; `message` has the offending bytes, among which may be a token."""
+        logger.debug("%s sent what is not HTTP/1.1: %s", request.remote, type(exc).__name__)
         is_long = isinstance(exc, LineTooLong)
         text = f"The address or a header is longer than {LINE_BYTES} bytes" if is_long else "This is no HTTP/1.1 request"
         reply = problem_reply(status, text)
