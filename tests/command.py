@@ -100,13 +100,16 @@ class Command:
 
     async def logged(self, pattern: str, count: int = 1) -> list[re.Match[str]]:
         """The first `count` matches of a pattern in the log, waiting for them."""
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                self._came.clear()
-                found = [match for line in self.log if (match := re.search(pattern, line))]
-                if len(found) >= count:
-                    return found[:count]
-                await self._came.wait()
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while True:
+                    self._came.clear()
+                    found = [match for line in self.log if (match := re.search(pattern, line))]
+                    if len(found) >= count:
+                        return found[:count]
+                    await self._came.wait()
+        except TimeoutError:
+            raise AssertionError(f"nothing logged {pattern}; the log: {''.join(self.log)}") from None
 
     async def printed(self, pattern: str) -> str:
         """The first group of the next line of stdout that matches."""

@@ -90,10 +90,11 @@ _PACKAGES = ("render", "physics", "auth", "billing", "search", "ingest", "mail",
 #: Priority of a build -> how often, relative to the others.
 _PRIORITIES = {0: 6, 10: 3, -5: 1}
 
-#: Chances of what may happen to any action: wanted a second time, the worker fails once, the worker has no room once.
+#: Chances of what may happen to any action: wanted a second time, the worker fails once, the worker has no room once. Both
+#: together are well below what deploy/prometheus takes for too many requeues: the farm works.
 _WANTED_AGAIN = 0.03
-_INTERNAL_ERROR = 0.02
-_EXHAUSTED = 0.02
+_INTERNAL_ERROR = 0.01
+_EXHAUSTED = 0.01
 
 
 def fleet(count: int, keep_alive_s: float = 2.5) -> list[WorkerSpec]:

@@ -106,8 +106,12 @@ async def test_a_restarted_scheduler_is_asked_again(tmp_path: Path) -> None:
         await simulation.kill()
         await simulation.start()
         await worker.registered(other_than=before)
-        again = await until(stub, drain.id, lambda drain: drain.safe_to_delete and drain.workers == 1 and drain.gone == 1)
-        assert again.drained_workers[0].id == worker.id
+
+        def is_again(drain: pb.Drain) -> bool:
+            # On a busy machine it may have come back more than once.
+            return drain.safe_to_delete and drain.gone >= 1 and drain.drained_workers[0].id == worker.id
+
+        await until(stub, drain.id, is_again)
         assert _draining(simulation) == {"w": True}
         ended = await stub.GetDrain(pb.GetDrainRequest(id=one.id))
         assert (ended.state, ended.safe_to_delete) == (pb.Drain.ENDED, True)
