@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 
+import msgspec
 from aiohttp import web
 
 from gateway.config.types import Role
@@ -23,8 +23,7 @@ class Kind(Enum):
     ANYBODY = "anybody"
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True, gc=False):
     """Who somebody is, wherever they are."""
 
     #: The token's name, the certificate's subject, the JWT's sub, else the word of `kind`.
@@ -34,9 +33,8 @@ class Identity:
     role: Role | None
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks. There is no secret in it: it may be logged."""
+class Caller(msgspec.Struct, frozen=True, gc=False):
+    """Who asks. There is no secret in it: it may be logged. A struct, since every request makes one."""
 
     #: As `Identity` has it.
     name: str
