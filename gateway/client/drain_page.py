@@ -47,6 +47,9 @@ def drained_table(workers: Iterable[Document]) -> Sheet:
 
 def summary(drain: Document) -> str:
     """How far a drain is, in a sentence."""
+    state = f"drain {drain.text('id') or UNKNOWN} of {selected(drain)} is {drain.text('state') or UNKNOWN}"
+    if drain.text("state") == "cancelled":
+        return state
     counts = drain.inner("counts")
     workers, safe, running = (_whole(counts, name) for name in ("workers", "safe", "running_operations"))
     if drain.flag("safe_to_delete"):
@@ -56,9 +59,7 @@ def summary(drain: Document) -> str:
     failed = _whole(counts, "failed")
     problems = [f"NativeLink was asked in vain for {_number(failed, 'worker')}"] if failed else []
     problems += [problem] if (problem := drain.text("problem")) else []
-    return "; ".join(
-        (f"drain {drain.text('id') or UNKNOWN} of {selected(drain)} is {drain.text('state') or UNKNOWN}: {how}", *problems)
-    )
+    return "; ".join((f"{state}: {how}", *problems))
 
 
 def selected(drain: Document) -> str:

@@ -1913,8 +1913,8 @@ class Drain(_message.Message):
 
     @_builtins.property
     def drained_workers(self) -> _containers.RepeatedCompositeFieldContainer[Global___DrainedWorker]:
-        """In the answers of Drain, CancelDrain and GetDrain only. Of those that are gone, and of a drain that is not active, a hundred at
-        most, the latest.
+        """In the answers of Drain, CancelDrain and GetDrain only; those that are gone come last. Of those, and of a drain that is not
+        active, a hundred at most, the latest.
         """
 
     def __init__(

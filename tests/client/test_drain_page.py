@@ -49,6 +49,7 @@ def test_workers_of_a_drain_are_told_with_what_keeps_them() -> None:
     [
         ({}, "drain 0c6b2f9d41aa of worker-* is active: 1 of 2 workers safe to delete, 1 operation running"),
         ({"safe_to_delete": True}, "drain 0c6b2f9d41aa of worker-* is active: safe to delete"),
+        ({"state": "cancelled"}, "drain 0c6b2f9d41aa of worker-* is cancelled"),
         (
             {"safe_to_delete": True, "counts": {"workers": 0}},
             "drain 0c6b2f9d41aa of worker-* is active: no connected worker is meant",

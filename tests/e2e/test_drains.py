@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from gateway.config.types import Role
+from gateway.config.types import Address, Admin, Role
 from gateway.pb import introspection_pb2 as pb
 from gateway.simulation import LINUX, Job, Run, Settings, Simulation, WorkerSpec
 from gateway.simulation.admin import set_drain
@@ -155,6 +155,25 @@ async def test_without_an_admin_service_nothing_is_kept(tmp_path: Path) -> None:
                 await stub.Drain(request)
             assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
         assert not (await stub.ListDrains(pb.ListDrainsRequest())).drains
+
+
+async def test_builds_go_on_while_nativelink_does_not_answer_the_admin_call(tmp_path: Path) -> None:
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with Simulation(Settings(seed=8)) as simulation, await asyncio.start_server(say_nothing, "127.0.0.1", 0) as silent:
+        admin = Admin(Address("127.0.0.1", silent.sockets[0].getsockname()[1]))
+        async with tapped(simulation, tmp_path, admin=admin) as taps, observed(taps.config) as stub:
+            await simulation.add_worker(WorkerSpec("w-"), via=taps.taps["workers"])
+            client = await simulation.add_client(via=taps.taps["execution"])
+            drain = asyncio.ensure_future(stub.Drain(pb.DrainRequest(id_prefix="w-")))
+            for number in range(5):
+                await client.submit(Job((str(number),), run=Run(duration_s=0.01)))
+            await client.followed()
+            assert not drain.done()
+            drain.cancel()
+            await asyncio.wait([drain])
 
 
 async def test_people_drain_over_http_once_for_each_key(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Drains, done: what introspection is asked for comes in, NativeLink is asked, and what became of it is kept and published.
 
 `run` looks after active drains until it is cancelled: how their workers are, who connects, what has to be asked again. While there
-is none it does nothing.
+is none it does next to nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 
 from gateway.config.types import Carries, Config
@@ -30,6 +31,8 @@ from gateway.observe.introspection.errors import ConflictError, NotFoundError, N
 LOOK_S = 0.2
 #: … and so many times as long as one takes.
 _LOOK_SHARE = 20
+#: While there is nothing to look after.
+IDLE_S = 1.0
 #: Progress is published and written down at most so often.
 PROGRESS_S = 1.0
 #: Workers are known once everything has been observed for so long without a break: a tap says at first what there is.
@@ -194,7 +197,10 @@ class Coordinator:
                 if self.register.busy or self._is_different:
                     await asyncio.sleep(max(LOOK_S, (time.monotonic() - began) * _LOOK_SHARE))
                 else:
-                    await self._wake.wait()
+                    # It goes on to see whether workers are observed, so that a request need not wait to find out.
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(IDLE_S):
+                            await self._wake.wait()
 
     def finish(self) -> None:
         """The process stops: what is known is written down."""
@@ -203,7 +209,7 @@ class Coordinator:
 
     def _look(self, now: float) -> None:
         before, self.problem = self.problem, self._observed(now)
-        if self.problem is None:
+        if self.problem is None and self.register.busy:
             self._is_different |= self.register.look(self._model.workers, self._model.now)
             for worker_id, wish in self.register.unseen(now - _UNSEEN_S):
                 self._surroundings.drained(worker_id, wish is Wish.DRAIN)

@@ -270,7 +270,7 @@ def _is_over(drain: Drain) -> bool:
 
 
 def _bury(drain: Drain, targets: list[Target]) -> None:
-    """They are no longer connected: behind the others, and of those like them the latest are kept."""
+    """They are no longer connected: the latest at the end, of which so many are kept."""
     drain.gone += len(targets)
     for target in targets:
         target.answered = Wish.NOTHING

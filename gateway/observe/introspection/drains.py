@@ -71,7 +71,8 @@ class DrainAnswers:
 
     def _whole(self, drain: Drain) -> bytes:
         message = self._drain(drain)
-        message.drained_workers.extend(map(self._worker, drain.targets.values()))
+        targets = sorted(drain.targets.values(), key=lambda target: target.state is TargetState.GONE)
+        message.drained_workers.extend(map(self._worker, targets))
         return message.SerializeToString()
 
     def _drain(self, drain: Drain) -> pb.Drain:

@@ -38,7 +38,7 @@ PREFIX = Selector(Kind.PREFIX, "w-")
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("LOOK_S", "PROGRESS_S", "OBSERVED_S", "_SEEN_S"):
+    for name in ("LOOK_S", "IDLE_S", "PROGRESS_S", "OBSERVED_S", "_SEEN_S"):
         monkeypatch.setattr(module, name, 0.01)
     monkeypatch.setattr(module, "_UNTIL_OBSERVED_S", 0.05)
 
@@ -283,6 +283,22 @@ async def test_what_is_published_has_every_drain_and_how_calls_went(tmp_path: Pa
             ("id_prefix", 1, 0),
         ]
         assert {each.word: each.count for each in shown.admin_calls} == {"ok": 2, "absent": 0, "refused": 0, "unreachable": 0}
+
+
+async def test_workers_that_are_gone_come_last(tmp_path: Path) -> None:
+    async with bench(tmp_path) as made:
+        drain = await made.coordinator.drain(PREFIX, "me", "")
+        connection, _ = made.observed.worker("w-1")
+        made.observed.play()
+        await made.until(drain, lambda drain: drain.counts().draining == 1)
+        made.observed.tap.close(connection)
+        made.observed.play()
+        await made.until(drain, lambda drain: drain.gone == 1)
+        made.observed.worker("w-2")
+        made.observed.play()
+        await made.until(drain, lambda drain: drain.counts().draining == 1)
+        shown = pb.Drain.FromString(await made.answers.get_drain(pb.GetDrainRequest(id=drain.id)))
+        assert [each.id for each in shown.drained_workers] == ["w-2", "w-1"]
 
 
 async def test_as_many_drains_as_there_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
