@@ -118,6 +118,16 @@ def test_what_attackers_make_of_tokens_is_nobodys(tokens: WebTokens, file: Path)
     assert tokens.identify(OURS.token()) is not None
 
 
+def test_a_key_that_is_for_one_algorithm_verifies_no_other(file: Path) -> None:
+    rsa = ISSUERS["RS256"]
+    file.write_bytes(json.dumps({"keys": [{**rsa.public, "alg": "RS256"}]}).encode())
+    tokens = web_tokens(settings(file))
+    good = rsa.token()
+    claims = jwt.decode(good, options={"verify_signature": False})
+    assert tokens.identify(good) is not None
+    assert tokens.identify(jwt.encode(claims, rsa.key, algorithm="PS256", headers={"kid": rsa.kid})) is None
+
+
 def _hmac(claims: bytes, secret: bytes) -> str:
     """The signature of who takes a public key for a shared secret."""
     text = encoded({"alg": "HS256", "kid": OURS.kid}, claims).rpartition(".")[0]
