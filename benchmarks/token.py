@@ -5,6 +5,7 @@
 CPU time in this process of one check, of a gate that knows a thousand tokens, with a request as aiohttp has parsed it:
 
 token   a token that is known; besides, aiohttp's own reading of basic authentication
+jwt     a JSON Web Token, which is verified once; besides, PyJWT verifying it each time
 local   no token, a program on this machine that reads without
 """
 
@@ -19,19 +20,22 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
+import jwt
 from aiohttp import BasicAuth, web
 from aiohttp.hdrs import AUTHORIZATION
 from aiohttp.test_utils import make_mocked_request
 
 from benchmarks.parts import judged
 from benchmarks.verdicts import Verdicts, in_turn
-from gateway.config.types import Address, Config, Role
+from gateway.config.types import Address, Config, Credentials, Role
 from gateway.serve.authentication.gate import Gate
 from gateway.serve.authentication.known_tokens import KnownTokens
 from gateway.serve.authentication.token_file import TOKENS_MAX, change_tokens
 from gateway.serve.authentication.tokens import make_token
+from tests.serve.authentication.issuing import Issuer, settings
 
 #: Microseconds of one check: the bar.
 CEILING_US = 5.0
@@ -98,6 +102,23 @@ def _token(_: ExitStack, directory: Path, options: argparse.Namespace, verdicts:
     verdicts.below("microseconds a check", found["gateway"], floor=CEILING_US)
 
 
+def _jwt(_: ExitStack, directory: Path, options: argparse.Namespace, verdicts: Verdicts) -> None:
+    issuer = Issuer()
+    settings_ = settings(directory / "jwks.json", issuer)
+    config = replace(_config(directory), credentials=Credentials(jwt=settings_))
+    gate = Gate(config, KnownTokens(config))
+    token = issuer.token(exp=int(time.time()) + 3_600)
+    request = _request(Authorization=f"Bearer {token}")
+    public = issuer.key.public_key()
+    checks = {
+        "gateway": lambda: gate.admit(request, Role.READER),
+        "PyJWT": lambda: jwt.decode(token, public, algorithms=["ES256"], audience=settings_.audience, issuer=settings_.issuer),
+    }
+    found = _measured(verdicts, options, checks)
+    verdicts.at_most("gateway to PyJWT", found["gateway"], found["PyJWT"])
+    verdicts.below("microseconds a check", found["gateway"], floor=CEILING_US)
+
+
 def _local(_: ExitStack, directory: Path, options: argparse.Namespace, verdicts: Verdicts) -> None:
     config = _config(directory)
     gate, request = Gate(config, KnownTokens(config)), _request()
@@ -109,7 +130,7 @@ async def main() -> int:
     """0: every bar is met."""
     parser = argparse.ArgumentParser(prog="scripts/bench token", description=__doc__.partition("\n")[0])
     parser.add_argument("--checks", type=int, default=20_000)
-    return judged(parser, {"token": _token, "local": _local})
+    return judged(parser, {"token": _token, "jwt": _jwt, "local": _local})
 
 
 if __name__ == "__main__":
