@@ -96,11 +96,24 @@ async def test_where_the_machine_is_busy_the_tap_goes_first_and_serve_last(tmp_p
             }
 
 
+def is_stopped(pid: int) -> bool:
+    """proc(5): the third field of stat."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+async def stopped(pid: int) -> None:
+    """Waits: of two signals that a process has not seen yet, SIGTERM comes first."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not is_stopped(pid):  # noqa: ASYNC110 # no event is set by it
+            await asyncio.sleep(0.01)
+
+
 async def test_a_role_that_hangs_is_killed_in_the_end(tmp_path: Path) -> None:
     # A tenth of it is left to the supervisor when it kills the tap; SIGALRM would end it after that.
     async with command("run", "--config", str(Settings(tmp_path, stop_timeout_s=10).file)) as gateway:
         tap = await gateway.pid_of("tap")
         os.kill(tap, signal.SIGSTOP)
+        await stopped(tap)
         gateway.send(signal.SIGTERM)
         assert await gateway.ended() == 0
         await gateway.logged(rf"role tap \(pid {tap}\) did not stop in time: killing it")
