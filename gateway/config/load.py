@@ -14,6 +14,7 @@ from gateway.config.admin import read_admin
 from gateway.config.agreement import check_agreement
 from gateway.config.credentials import read_credentials
 from gateway.config.document import read_document
+from gateway.config.http_options import read_http_options
 from gateway.config.introspection import read_introspection
 from gateway.config.links import read_record_link
 from gateway.config.nativelink import NativeLink, keeps_operations, read_nativelink
@@ -95,6 +96,7 @@ def load_config(
         authentication=own.word("authentication", Authentication, Authentication.AUTO),
         credentials=read_credentials(own.section("credentials")),
         http_tls=read_listener_tls(own, "http_tls"),
+        http_options=read_http_options(own.section("http")),
         instances=_instances(own, theirs, scheduler_name),
         stop_timeout_s=own.number("stop_timeout_s", _STOP_TIMEOUT_S, least=0.5, most=600),
     )

@@ -49,6 +49,7 @@ affair. The first listener of every kind gets a tap in front of it, on loopback 
 _NAMES = {
     (Config, "http"): "servers[].listener.http.socket_address",
     (Config, "scheduler_name"): "servers[].services.monitoring.scheduler",
+    (Config, "http_options"): "http",
     (Scheduler, "keeps_operations"): "experimental_backend",
 }
 #: What is so without a word of the file, where that is no value.
@@ -116,7 +117,7 @@ def _place(kind: type, path: str, places: dict[type, list[str]]) -> None:
     for name, hint in typing.get_type_hints(kind).items():
         each, is_list = _object(hint)
         if each is not None:
-            _place(each, f"{path}.{name}{'[]' if is_list else ''}", places)
+            _place(each, f"{path}.{_NAMES.get((kind, name), name)}{'[]' if is_list else ''}", places)
 
 
 def _table(kind: type, places: dict[type, list[str]]) -> Table:

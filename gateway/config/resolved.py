@@ -77,6 +77,10 @@ def to_values(config: Config) -> dict[str, Any]:
             "authentication": config.authentication.value,
             "credentials": _credentials(config.credentials),
             "http_tls": _listener_tls(config.http_tls),
+            "http": {
+                "connections_per_peer": config.http_options.connections_per_peer,
+                "connections": config.http_options.connections,
+            },
             "instances": dict(config.instances),
             "state_dir": str(config.state_dir),
             "stop_timeout_s": config.stop_timeout_s,

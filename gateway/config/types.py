@@ -281,6 +281,16 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True)
+class HttpOptions:
+    """`gateway.http`: how many may connect. docs/limits.md has all limits."""
+
+    #: Connections that one address may have to one serve process; an IPv6 network of 64 bits counts as one.
+    connections_per_peer: int = 2_500
+    #: Connections that a serve process has in all, as far as its limit of open files allows.
+    connections: int = 8_192
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything that any role needs."""
 
@@ -316,6 +326,8 @@ class Config:
     credentials: Credentials = field(default_factory=Credentials)
     #: Of the HTTP address; None: in plaintext.
     http_tls: ListenerTls | None = None
+    #: How many may connect over HTTP.
+    http_options: HttpOptions = field(default_factory=HttpOptions)
     #: Instance name to scheduler, where several schedulers share a listener.
     instances: dict[str, str] = field(default_factory=dict)
     #: Within how long stop signals end everything.

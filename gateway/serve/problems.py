@@ -24,14 +24,19 @@ logger = logging.getLogger(__name__)
 class ProblemError(Exception):
     """A request that cannot be answered as asked; the text is for the person who sent it."""
 
-    def __init__(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(self, status: int, text: str, headers: dict[str, str] | None = None, *, closes: bool = False) -> None:
+        """Args: status and text; headers besides those of every answer; whether the connection ends with it."""
         super().__init__(text)
         self.status = status
         self.headers = headers
+        self.closes = closes
 
     def reply(self) -> Reply:
         """The answer."""
-        return problem_reply(self.status, str(self), self.headers)
+        reply = problem_reply(self.status, str(self), self.headers)
+        if self.closes:
+            reply.force_close()
+        return reply
 
 
 def problem_reply(status: int, text: str, headers: dict[str, str] | None = None) -> Reply:

@@ -5,21 +5,19 @@ aiohttp's own Response copies the body to join it with the head, and names the s
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from email.utils import formatdate
 from http import HTTPStatus
+from typing import cast
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.hdrs import HOST
 from aiohttp.http import HttpVersion11
 
+from gateway.serve.connections.connection import Connection
 from gateway.serve.hosts import is_local_host
-
-#: A peer that takes nothing for so long is disconnected.
-WRITE_LIMIT_S = 60.0
 
 NOT_MODIFIED = 304
 #: It is true now, and for who asked: whoever wants it again asks again.
@@ -30,6 +28,13 @@ NEGOTIATED = "Cache-Control: private, no-cache\r\nVary: Authorization, Accept, A
 OPEN = "Cache-Control: no-cache"
 #: Of what came by TLS (RFC 6797). Not to localhost: there it would be about whatever else this machine serves.
 _STRICT = "Strict-Transport-Security: max-age=31536000"
+#: Nothing here is a page, or part of one: a browser does not run it, frame it, or give it to pages of others.
+SECURITY = (
+    "X-Content-Type-Options: nosniff\r\n"
+    "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n"
+    "Referrer-Policy: no-referrer\r\n"
+    "Cross-Origin-Resource-Policy: same-origin"
+)
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -88,24 +93,24 @@ class Reply(web.StreamResponse):
         head = self._head(request)
         transport.writelines((head,) if request.method == "HEAD" else (head, self._content))
         if transport.get_write_buffer_size():
-            try:
-                async with asyncio.timeout(WRITE_LIMIT_S):
-                    await request.writer.drain()
-            except TimeoutError as error:
-                transport.abort()
-                raise ConnectionResetError from error
+            await cast("Connection", request.protocol).taken(transport, self._content)
 
-    def _head(self, request: web.BaseRequest) -> bytes:
+    def unasked(self) -> bytes:
+        """All of it, where there is no request that it answers: nothing comes after it."""
+        self._closes = True
+        return self._head(None) + self._content
+
+    def _head(self, request: web.BaseRequest | None) -> bytes:
         lines = [f"HTTP/1.1 {self.status} {self.reason}"]
         if self.status != NOT_MODIFIED:
             lines += self._content_headers()
-        lines += [self._caching, f"Date: {_date()}"]
-        if request.secure and not is_local_host(request.headers.get(HOST)):
+        lines += [self._caching, SECURITY, f"Date: {_date()}"]
+        if request is not None and request.secure and not is_local_host(request.headers.get(HOST)):
             lines.append(_STRICT)
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
         if not self.keep_alive:
             lines.append("Connection: close")
-        elif request.version < HttpVersion11:
+        elif request is not None and request.version < HttpVersion11:
             lines.append("Connection: keep-alive")
         lines.append("\r\n")
         return "\r\n".join(lines).encode()

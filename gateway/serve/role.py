@@ -17,10 +17,12 @@ from gateway.config.types import Address, Config
 from gateway.errors import StartError
 from gateway.serve.authentication.opening import open_gate
 from gateway.serve.clock import steady_clock
+from gateway.serve.connections.acceptor import Acceptor
+from gateway.serve.connections.admission import Admission, connections_that_fit
 from gateway.serve.encryption import CurrentContext
 from gateway.serve.overview import Overview
 from gateway.serve.routes import Routes
-from gateway.serve.server import make_server
+from gateway.serve.server import make_server, refusals
 from gateway.serve.siblings import Siblings
 from gateway.serve.upstream import Upstream
 
@@ -80,7 +82,8 @@ async def run(
     overview = Overview(upstream, gate.notes, now=steady, wall=now or time.time)
     siblings = Siblings(config.serve_sockets if process is not None else config.serve_sockets[:1], process or 0)
     routes = Routes(upstream, overview, siblings, config.state_dir, now=steady)
-    server = make_server(routes, gate)
+    admission = Admission(config.http_options.connections_per_peer, connections_that_fit(config.http_options.connections))
+    server = make_server(routes, gate, admission)
     encryption = CurrentContext(config.http_tls) if config.http_tls is not None else None
     runner = web.ServerRunner(server, shutdown_timeout=config.stop_timeout_s * _SHUTDOWN_SHARE)
     await runner.setup()
@@ -88,18 +91,22 @@ async def run(
         following = tasks.create_task(upstream.follow(), name="follow upstream")
         publishing = tasks.create_task(routes.publisher.run(), name="publish events")
         knowing = tasks.create_task(gate.run(), name="fetch keys")
+        watching = tasks.create_task(server.watch(), name="watch connections")
+        acceptor = Acceptor(listener, server.connection, admission, refusals(admission), tls=encryption)
         try:
-            await web.SockSite(runner, listener, backlog=BACKLOG, ssl_context=encryption).start()
             host, port = listener.getsockname()[:2]
             logger.info("answering on %s://%s", "https" if encryption else "http", Address(host, port))
             await stop.wait()
         finally:
+            acceptor.close()
             routes.close()
             # Requests under way still see the replica being kept.
             await runner.cleanup()
+            await server.end()
             following.cancel()
             publishing.cancel()
             knowing.cancel()
+            watching.cancel()
 
 
 def _listen(family: int, kind: int, protocol: int, address: tuple[Any, ...]) -> socket.socket:

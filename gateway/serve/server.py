@@ -1,4 +1,4 @@
-"""Server: routes and the gate before them come in, an aiohttp server whose every answer but one is JSON goes out.
+"""Server: routes and a gate come in, an aiohttp server whose every answer but one is JSON goes out.
 
 It is aiohttp's low-level server: no Application, so that an address with any id in it is looked up here, once, and nothing but the
 routes answers.
@@ -6,6 +6,7 @@ routes answers.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -17,66 +18,72 @@ from aiohttp.http_exceptions import LineTooLong
 from gateway.config.types import Role
 from gateway.serve.authentication.caller import AGAIN, CALLER, Caller
 from gateway.serve.authentication.gate import Gate
+from gateway.serve.connections.admission import Admission, Full, Place
+from gateway.serve.connections.connection import Answers, Connection
+from gateway.serve.connections.limits import BODY_BYTES, HEAD_BYTES, HEAD_S, LINE_BYTES, RETRY_AFTER_S
+from gateway.serve.connections.untaken import Untaken
 from gateway.serve.metrics.latencies import OTHER
 from gateway.serve.problems import Handler, ProblemError, answer_problems, problem_reply
 from gateway.serve.reply import Reply
 from gateway.serve.routes import ROUTE, Routes
 
-#: Bytes of the request line, and of one header; how many headers. More is 400.
-LINE_BYTES = 8190
-HEADERS = 128
-#: An idle connection, and one whose request does not get complete, is closed after this.
-KEEP_ALIVE_S = 75.0
-#: How long the rest of a request's body is read and thrown away, so that the peer gets to see the answer.
-_LINGER_S = 2.0
+#: How often connections are looked at.
+_LOOK_S = 1.0
+#: Of those that could make way, so many do at once: looking for them costs more than one connection is worth.
+_MAKE_WAY = 64
 
 logger = logging.getLogger(__name__)
 
 
-class _Connection(web.RequestHandler):
-    """aiohttp's side of one connection; what it cannot read gets the documented error."""
-
-    __slots__ = ()
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002 - aiohttp's signature
-    ) -> Reply:
-        """Called by aiohttp for requests that are not HTTP; `message` has the offending bytes, among which may be a token."""
-        logger.debug("%s sent what is not HTTP/1.1: %s", request.remote, type(exc).__name__)
-        is_long = isinstance(exc, LineTooLong)
-        text = f"The address or a header is longer than {LINE_BYTES} bytes" if is_long else "This is no HTTP/1.1 request"
-        reply = problem_reply(status, text)
-        reply.force_close()
-        return reply
-
-
 class JsonServer(web.Server):
-    """The protocol factory for a listening socket."""
+    """All connections."""
 
-    def __call__(self) -> web.RequestHandler:
+    def __init__(self, handler: Handler, admission: Admission, *, handler_cancellation: bool = False) -> None:
+        """Args: what answers requests; who gets in; whether that ends when the peer goes."""
+        super().__init__(handler, handler_cancellation=handler_cancellation)
+        self._untaken = Untaken()
+        self._connected: set[Connection] = set()
+        self._answers = Answers(_unreadable, _LATE.unasked(), _LONG.unasked())
+        self.admission = admission
+        admission.make_room = self._make_room
+
+    def connection(self, place: Place) -> Connection:
         """The protocol of one connection."""
-        return _Connection(
-            self,
-            loop=self._loop,
-            access_log=None,  # type: ignore[arg-type] # None is how aiohttp's own run_app says: no access log
-            max_line_size=LINE_BYTES,
-            max_field_size=LINE_BYTES,
-            max_headers=HEADERS,
-            keepalive_timeout=KEEP_ALIVE_S,
-            lingering_time=_LINGER_S,
-            # A body that nobody wants is thrown away as it came: one that is not what its coding says would be logged as a defect.
-            auto_decompress=False,
-        )
+        return Connection(self, self._loop, place, self._answers, self._untaken, self._connected)
+
+    async def watch(self) -> None:
+        """End connections that are too slow, as long as it runs."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            now = self._loop.time()
+            for connection in tuple(self._connected):
+                connection.look(now)
+
+    async def end(self) -> None:
+        """Of connections that were closed, those too that have not taken everything."""
+        for connection in tuple(self._connected):
+            connection.cut()
+        while self._connected:  # noqa: ASYNC110 - a turn of the loop or two
+            await asyncio.sleep(0)
+
+    def _make_room(self) -> bool:
+        """Those of the peer with the most connections make way that have been idle for longest; whether there were any."""
+        idle = [(since, connection) for connection in self._connected if (since := connection.idle_since) is not None]
+        of_peers = {connection.peer: self.admission.peers.get(connection.peer, 0) for _, connection in idle}
+        if not of_peers:
+            return False
+        largest = max(of_peers, key=of_peers.__getitem__)
+        of_largest = sorted((each for each in idle if each[1].peer == largest), key=lambda each: each[0])
+        for _, connection in of_largest[: max(len(of_largest) // _MAKE_WAY, 1)]:
+            connection.cut()
+        return True
 
 
-def make_server(routes: Routes, gate: Gate) -> JsonServer:
+def make_server(routes: Routes, gate: Gate, admission: Admission) -> JsonServer:
     """A server of the routes; call it within a running loop."""
 
     async def permitted(request: web.BaseRequest) -> web.StreamResponse:
+        check_size(request)
         try:
             target, found = routes.find(request)
         except ProblemError:
@@ -103,4 +110,48 @@ def make_server(routes: Routes, gate: Gate) -> JsonServer:
         return reply
 
     # Who goes is not waited for, nor looked for.
-    return JsonServer(timed, handler_cancellation=True)
+    return JsonServer(timed, admission, handler_cancellation=True)
+
+
+def check_size(request: web.BaseRequest) -> None:
+    """What could only be seen of the whole head.
+
+    Raises:
+        ProblemError: 413 or 431.
+    """
+    if request.body_exists and (request.content_length or 0) > BODY_BYTES:
+        raise ProblemError(413, f"The body has more than {BODY_BYTES} bytes", closes=True)
+    connection = request.protocol
+    if isinstance(connection, Connection) and connection.may_be_long:
+        # With it came others, perhaps.
+        size = len(request.raw_path) + sum(len(name) + len(value) + 4 for name, value in request.raw_headers)
+        if size > HEAD_BYTES:
+            raise ProblemError(431, _LONG_TEXT, closes=True)
+
+
+def refusals(admission: Admission) -> dict[Full, bytes]:
+    """What they are told who do not get in."""
+    again = {"Retry-After": str(RETRY_AFTER_S)}
+    return {
+        Full.PEER: problem_reply(
+            429, f"Your address has {admission.per_peer} connections here (gateway.http.connections_per_peer): close some", again
+        ).unasked(),
+        Full.ALL: problem_reply(
+            503, f"{admission.in_all} connections are open (gateway.http.connections): come back in a moment", again
+        ).unasked(),
+    }
+
+
+def _unreadable(error: BaseException | None) -> Reply:
+    # The error has the offending bytes, among which may be a token.
+    logger.debug("what came is not HTTP/1.1: %s", type(error).__name__)
+    is_long = isinstance(error, LineTooLong)
+    text = f"The address or a header is longer than {LINE_BYTES} bytes" if is_long else "This is no HTTP/1.1 request"
+    reply = problem_reply(400, text)
+    reply.force_close()
+    return reply
+
+
+_LONG_TEXT = f"Request line and headers have more than {HEAD_BYTES} bytes together"
+_LONG = problem_reply(431, _LONG_TEXT)
+_LATE = problem_reply(408, f"The request's head was not complete within {HEAD_S:g} s")

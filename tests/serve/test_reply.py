@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 import pytest
 from aiohttp import web
 
-from gateway.serve import reply as reply_module
+from gateway.serve.connections import connection as connection_module
+from gateway.serve.connections.acceptor import Acceptor
+from gateway.serve.connections.admission import Admission
 from gateway.serve.problems import Handler
 from gateway.serve.reply import Reply
 from gateway.serve.server import JsonServer
@@ -45,12 +47,29 @@ class Observed(Reply):
             self._ends.append(end)
 
 
-async def serve(handler: Handler) -> tuple[web.ServerRunner, int]:
-    runner = web.ServerRunner(JsonServer(handler), shutdown_timeout=0.1)
+@dataclass
+class Running:
+    """What is to be closed."""
+
+    server: JsonServer
+    runner: web.ServerRunner
+    acceptor: Acceptor
+
+    async def close(self) -> None:
+        self.acceptor.close()
+        await self.runner.cleanup()
+        await self.server.end()
+
+
+async def serve(handler: Handler) -> tuple[Running, int]:
+    admission = Admission(10, 10)
+    server = JsonServer(handler, admission)
+    runner = web.ServerRunner(server, shutdown_timeout=0.1)
     await runner.setup()
     listener = socket.create_server(("127.0.0.1", 0))
-    await web.SockSite(runner, listener).start()
-    return runner, listener.getsockname()[1]
+    port = listener.getsockname()[1]
+    acceptor = Acceptor(listener, server.connection, admission, {})
+    return Running(server, runner, acceptor), port
 
 
 @pytest.fixture
@@ -60,10 +79,10 @@ async def site() -> AsyncIterator[Site]:
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         return Observed(LARGE, made[0].ends)
 
-    runner, port = await serve(answer)
+    running, port = await serve(answer)
     made.append(Site(Client(port)))
     yield made[0]
-    await runner.cleanup()
+    await running.close()
 
 
 async def test_a_large_body_arrives_whole(site: Site) -> None:
@@ -86,7 +105,7 @@ async def test_a_peer_that_goes_away_is_forgotten(site: Site) -> None:
 
 
 async def test_a_peer_that_takes_nothing_is_disconnected(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reply_module, "WRITE_LIMIT_S", 0.2)
+    monkeypatch.setattr(connection_module, "TAKE_S", 0.2)
     with socket.create_connection(("127.0.0.1", site.client.port)) as peer:
         peer.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
@@ -105,11 +124,10 @@ async def test_a_peer_that_left_before_the_answer_costs_no_write() -> None:
         await release.wait()
         return Observed(b"{}", ends)
 
-    runner, port = await serve(late)
+    running, port = await serve(late)
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    server = runner.server
-    assert server is not None
+    server = running.server
 
     async def connected() -> bool:
         return server.requests_count == 1
@@ -127,4 +145,4 @@ async def test_a_peer_that_left_before_the_answer_costs_no_write() -> None:
 
     await eventually(ended)
     assert ends == ["ConnectionResetError"]
-    await runner.cleanup()
+    await running.close()

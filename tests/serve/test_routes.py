@@ -146,12 +146,16 @@ def test_every_golden_file_is_of_some_route_or_error_and_valid_json() -> None:
         json.loads(golden(name))
 
 
-#: Goldens of the tests below, of test_server.py, test_overview.py, test_waiting.py, events/test_reply.py and description.
+#: Goldens of the tests below, of other modules of tests, and of folders: events, connections, description.
 OTHER_GOLDEN = {
     "openapi",
     "error_method",
     "error_not_ready",
     "error_no_credential",
+    "error_all_connections",
+    "error_late_head",
+    "error_long_head",
+    "error_peer_connections",
     "error_not_http",
     "error_line_too_long",
     "error_internal",

@@ -25,6 +25,8 @@ async def test_head_and_body_are_exactly_these_bytes(client: Client) -> None:
     date = parse(response).headers["Date"]
     assert response == (
         b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 18\r\nCache-Control: no-cache\r\n"
+        b"X-Content-Type-Options: nosniff\r\nContent-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n"
+        b"Referrer-Policy: no-referrer\r\nCross-Origin-Resource-Policy: same-origin\r\n"
         b"Date: " + date.encode() + b'\r\nConnection: close\r\n\r\n{"status":"alive"}'
     )
 

@@ -16,7 +16,8 @@ seconds.
 An address that answers GET answers HEAD; any other method is 405 with `Allow`. An unknown path is 404. Whatever is no success is
 `{"error": TEXT}`. A parameter that is not known, or given twice, is 400. Words of filters are read in any case. Ids are
 percent-encoded; a slash in one may stay as it is. Every answer has `Date`, and a body whose length is known beforehand has
-`Content-Length`.
+`Content-Length`. For browsers each has `X-Content-Type-Options`, `Content-Security-Policy`, `Referrer-Policy` and
+`Cross-Origin-Resource-Policy`; docs/limits.md has what connections may do.
 
 What is for a role wants a credential: `Authorization: Bearer TOKEN`, or a client certificate (docs/security.md, also of when this
 machine does without). Its answers have `Cache-Control: private, no-cache` and `Vary: Authorization, Accept-Encoding`. The role

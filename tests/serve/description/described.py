@@ -7,6 +7,7 @@ from typing import Any
 
 import jsonschema_rs
 
+from gateway.serve import reply
 from gateway.serve.description.document import document
 from gateway.serve.description.entry import Parameter, Route
 from gateway.serve.description.table import EXPOSITION, ROUTES
@@ -15,6 +16,8 @@ from tests.serve.running import Answer
 DOCUMENT = document(ROUTES)
 #: Framing, which HTTP has for every answer.
 FRAMING = {"Date", "Content-Type", "Content-Length", "Connection", "Cache-Control", "Vary"}
+#: Of every answer, for browsers.
+SECURITY = dict(line.split(": ", 1) for line in reply.SECURITY.split("\r\n"))
 BY_PATH = {route.path: route for route in ROUTES}
 
 
@@ -69,7 +72,8 @@ def conforms(route: Route, answer: Answer, method: str = "GET") -> None:
     assert set(answer.headers.get("Vary", "").split(", ")) == (varies if "private" in answer.headers["Cache-Control"] else {""})
     headers = described.get("headers", {})
     assert {name for name, header in headers.items() if header["required"]} <= set(answer.headers)
-    assert set(answer.headers) - FRAMING <= set(headers)
+    assert SECURITY.items() <= answer.headers.items()
+    assert set(answer.headers) - FRAMING - set(SECURITY) <= set(headers)
     for name in set(headers) & set(answer.headers):
         text = answer.headers[name]
         fits(int(text) if headers[name]["schema"]["type"] == "integer" else text, headers[name]["schema"])

@@ -15,6 +15,7 @@ from gateway.pb import introspection_pb2 as pb
 from gateway.serve import upstream
 from gateway.serve.authentication.token_file import change_tokens
 from gateway.serve.events import publisher, reply
+from gateway.serve.reply import SECURITY
 from gateway.serve.role import bind, run
 from tests.serve.authentication.showing import new_token, shown
 from tests.serve.builders import documented_drain, documented_scheduler, operation, worker
@@ -74,7 +75,10 @@ async def test_the_head_is_exactly_these_bytes_for_get_and_head(client: Client) 
     head = (
         b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
         b"Cache-Control: private, no-cache\r\nVary: Authorization, Accept-Encoding\r\n"
-        b"Date: " + parse(response).headers["Date"].encode() + b"\r\nX-Accel-Buffering: no\r\nConnection: close\r\n\r\n"
+        + SECURITY.encode()
+        + b"\r\nDate: "
+        + parse(response).headers["Date"].encode()
+        + b"\r\nX-Accel-Buffering: no\r\nConnection: close\r\n\r\n"
     )
     assert response == head
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)

@@ -1,0 +1,226 @@
+"""Connection: bytes of one connection come in; aiohttp makes requests of them, within the limits of size and time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+
+from gateway.serve.connections.admission import Place
+from gateway.serve.connections.limits import (
+    BODY_BYTES,
+    CLOSE_S,
+    HEAD_BYTES,
+    HEAD_S,
+    HEADERS,
+    KEEP_ALIVE_S,
+    LINE_BYTES,
+    LINGER_S,
+    PIPELINED,
+    TAKE_S,
+)
+from gateway.serve.connections.untaken import Untaken
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What is said where aiohttp makes no request."""
+
+    #: Of bytes that are no request; the error says why.
+    unreadable: Callable[[BaseException | None], web.StreamResponse]
+    #: Whole, of a head that is not complete in time, and of one that is too long.
+    late: bytes
+    long: bytes
+
+
+class Connection(web.RequestHandler):
+    """aiohttp's side of one connection. `look` is to be called every second or so."""
+
+    __slots__ = (
+        "_answers",
+        "_began",
+        "_body",
+        "_body_bytes",
+        "_connected",
+        "_cut_at",
+        "_head_bytes",
+        "_own",
+        "_place",
+        "_untaken",
+        "may_be_long",
+    )
+
+    def __init__(
+        self,
+        server: web.Server,
+        loop: asyncio.AbstractEventLoop,
+        place: Place,
+        answers: Answers,
+        untaken: Untaken,
+        connected: set[Connection],
+    ) -> None:
+        """One that is accepted.
+
+        Args:
+            server: whose requests are made of it.
+            loop: of the server.
+            place: its own, which it leaves.
+            answers: what is said without a request.
+            untaken: of all connections.
+            connected: in which it is from `connection_made` to `connection_lost`.
+        """
+        super().__init__(
+            server,
+            loop=loop,
+            access_log=None,  # type: ignore[arg-type] # None is how aiohttp's own run_app says: no access log
+            max_line_size=LINE_BYTES,
+            max_field_size=LINE_BYTES,
+            max_headers=HEADERS,
+            keepalive_timeout=KEEP_ALIVE_S,
+            lingering_time=LINGER_S,
+            # A body is what it is: a few bytes would stand for any number of them.
+            auto_decompress=False,
+        )
+        self._max_msg_queue_size = PIPELINED
+        self._msg_queue_resume_size = PIPELINED // 2
+        self._place: Place | None = place
+        self._answers = answers
+        self._untaken = untaken
+        self._connected = connected
+        self._own: asyncio.Transport | None = None
+        #: Clock when the head began that is not complete; None: none is.
+        self._began: float | None = None
+        self._head_bytes = 0
+        #: Of the latest request, and how much of it came after its head.
+        self._body: StreamReader = EMPTY_PAYLOAD
+        self._body_bytes = 0
+        #: Clock when it is cut, being closed already or having been refused; None: it is open.
+        self._cut_at: float | None = None
+        #: So much came at once with the latest head that it may be over the limit.
+        self.may_be_long = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The first head is waited for from now on."""
+        super().connection_made(transport)
+        self._connected.add(self)
+        self._own = self.transport
+        self._began = self._loop.time()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Gives its place back."""
+        super().connection_lost(exc)
+        self._connected.discard(self)
+        self._leave()
+
+    def data_received(self, data: bytes) -> None:
+        """Counts what is not complete."""
+        before = self._request_count
+        super().data_received(data)
+        if self._request_count != before:
+            self.may_be_long = self._head_bytes + len(data) > HEAD_BYTES
+            self._body = self._messages[-1][1]
+            self._began = None
+            self._head_bytes = self._body_bytes = 0
+        elif data:
+            self._go_on(len(data))
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,  # noqa: ARG002 - aiohttp's signature
+        status: int = 500,  # noqa: ARG002 - it is always 400: what a handler raises is answered before
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - it has the offending bytes, which stay here
+    ) -> web.StreamResponse:
+        """Called by aiohttp for what is not HTTP."""
+        return self._answers.unreadable(exc)
+
+    async def taken(self, transport: asyncio.Transport, body: bytes) -> None:
+        """Wait until the peer has taken an answer, but for what the transport keeps below its low water.
+
+        Raises:
+            ConnectionResetError: it did not within the time.
+        """
+        self._untaken.begin(transport, body)
+        try:
+            async with asyncio.timeout(TAKE_S):
+                await self._drain_helper()
+        except TimeoutError as error:
+            transport.abort()
+            raise ConnectionResetError from error
+        finally:
+            self._untaken.end(transport)
+
+    def look(self, now: float) -> None:
+        """End it if it is too slow."""
+        transport = self._own
+        if transport is None:
+            return
+        if self._cut_at is not None:
+            if now >= self._cut_at:
+                transport.abort()
+        elif transport.is_closing():
+            self._cut_at = now + CLOSE_S
+        elif self.idle_since is not None and self._began is not None and now - self._began >= HEAD_S:
+            if self._head_bytes:
+                self._refuse(self._answers.late)
+            else:
+                self.force_close()
+
+    @property
+    def idle_since(self) -> float | None:
+        """Clock when its latest request was answered, or it connected; None: one is being answered, or it is closing."""
+        if self._waiter is None or self._messages or self.transport is None:
+            return None
+        return self._next_keepalive_close_time - KEEP_ALIVE_S
+
+    @property
+    def peer(self) -> str:
+        """As admission has it; "": it has left."""
+        return self._place.peer if self._place is not None else ""
+
+    def cut(self) -> None:
+        """End it at once, whatever it is at."""
+        self._leave()
+        self.force_close()
+        if self._own is not None:
+            self._own.abort()
+
+    def _leave(self) -> None:
+        if self._place is not None:
+            self._place.leave()
+            self._place = None
+
+    def _go_on(self, size: int) -> None:
+        """More of a body, or of a head that is not complete yet."""
+        if not self._body.is_eof():
+            self._body_bytes += size
+            if self._body_bytes > BODY_BYTES:
+                self._stop_reading()
+            return
+        if self._began is None:
+            self._began = self._loop.time()
+        self._head_bytes += size
+        if self._head_bytes > HEAD_BYTES:
+            if self.idle_since is None:
+                self._stop_reading()
+            else:
+                self._refuse(self._answers.long)
+
+    def _refuse(self, answer: bytes) -> None:
+        """Nothing is being answered: the peer is told. What it still sends is thrown away, or it would see a reset instead."""
+        transport = self._own
+        if transport is None or transport.is_closing():
+            return
+        self.close()
+        transport.write(answer)
+        if transport.can_write_eof():
+            transport.write_eof()
+        self._cut_at = self._loop.time() + LINGER_S
+
+    def _stop_reading(self) -> None:
+        """What is being answered is the last."""
+        self.close()
+        self._pause_reading_for_buffer()
