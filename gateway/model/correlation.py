@@ -17,11 +17,7 @@ from gateway.model.halves import ClientHalf, Row
 from gateway.model.identity import ActionKey
 from gateway.model.lifecycle import Work
 from gateway.model.pools import Pool, opposite
-from gateway.model.register import Register
-from gateway.model.retention import NS_PER_S
-
-#: What is seen of one moment on different connections may be this far apart.
-_SKEW_NS = NS_PER_S // 4
+from gateway.model.register import SKEW_NS, Register
 
 
 class Correlation:
@@ -80,10 +76,13 @@ class Correlation:
     def seal(self, row: Row) -> None:
         """Nothing belongs to it from now on without proof."""
         row.is_closed = True
-        if row.pool is not None:
-            row.pool.stand(row, None)
-            if row.pool.failed is row:
-                row.pool.failed = None
+        pool = row.pool
+        if pool is None:
+            return
+        if not pool.key.cacheable:
+            pool.stand(row, pairing.guess(row))
+        elif pool.failed is row:
+            pool.failed = None
 
     # --- workers' halves ----------------------------------------------------------------------------------------------
 
@@ -242,7 +241,7 @@ class Correlation:
             target.detach(other)
         half.key = target.key
         target.attach(half)
-        self._register.touch(target)
+        self.worked(target)
         if before is not None:
             self._without(before, f"joined with {target.operation_id}")
         for other in displaced:
@@ -281,7 +280,7 @@ def _may_have_joined(half: ClientHalf, row: Row, outcome: Outcome) -> bool:
     if done:
         return outcome in [other.outcome for other in done]
     # Nobody was told how it ended. Where it had clients, another one had joined them before it was over.
-    return not row.clients or half.first_update_at <= row.work_changed_at + _SKEW_NS
+    return not row.clients or half.first_update_at <= row.work_changed_at + SKEW_NS
 
 
 def _uncacheable(row: Row) -> Pool | None:

@@ -5,6 +5,9 @@ nothing but what both halves say tells them apart. Pairs are kept so that they a
 changes places with that half of another row by which the two rows agree more, until nothing can be gained. So it is what both sides
 say, not the order in which they said it, that decides in which stages a key's operations are.
 
+A closed row takes part no more. But which of those that left had a run that is over was a guess: one that left while executing had
+a run for certain, and if none is left for it, it changes places with one that left while queued.
+
 An unpaired client half and an unpaired worker's half always gain by being one: a key never shows more operations than the larger
 side has.
 """
@@ -16,7 +19,7 @@ from operator import itemgetter
 from gateway.model.halves import ClientHalf, Row
 from gateway.model.lifecycle import Work
 from gateway.model.pools import Pool, Side, Standing, side
-from gateway.model.register import Register
+from gateway.model.register import SKEW_NS, Register
 
 #: How well two halves agree; a half alone: 0, and every pair is better than two halves alone. Only comparisons of sums count.
 #: A client that follows is right at once or soon: EXECUTING with what runs, QUEUED with what was taken away or alone, done with
@@ -39,9 +42,13 @@ AGREEMENT: dict[Standing, int] = {
     (Side.LEFT_QUEUED, Work.FINISHED): 4,
 }
 
-_ALL = frozenset(Side)
+_OPEN = frozenset(Side) - {Side.LEFT_OVER}
 #: Those that wait for no result.
 _WAITS_NOT = frozenset({Side.DONE, Side.LEFT_QUEUED, Side.LEFT_EXECUTING})
+#: Closed, and what it says is no more than a guess.
+_GUESSED = Side.LEFT_OVER, Work.FINISHED
+#: It had a run, and has none.
+_BEREFT = Side.LEFT_EXECUTING, Work.NONE
 
 
 def place(register: Register, pool: Pool, half: ClientHalf) -> Row:
@@ -63,16 +70,28 @@ def candidate(pool: Pool) -> Row | None:
     return max(alone, key=itemgetter(0))[1] if alone else None
 
 
+def guess(row: Row) -> Standing | None:
+    """Where its pool keeps a closed row; None: nothing is open about it."""
+    clients = row.clients
+    is_guess = clients and not clients[0].done and row.work is Work.FINISHED and side(clients[0]) is Side.LEFT_QUEUED
+    return _GUESSED if is_guess else None
+
+
 def reconsider(register: Register, pool: Pool, row: Row) -> None:
     """A half of the row changed, came or went: exchanges client halves until no exchange makes rows agree more."""
     pending = [row]
     while pending:
         row = pending.pop()
-        standing = None if row.is_closed else _says(row)
-        pool.stand(row, standing)
-        if standing is None or pool.standing < 2:
+        if row.is_closed:
+            pool.stand(row, guess(row))
             continue
-        other = _partner(pool, standing, AGREEMENT.get(standing, 0), _ALL)
+        standing = _says(row)
+        pool.stand(row, standing)
+        if pool.standing < 2:
+            continue
+        other = _partner(pool, standing, AGREEMENT.get(standing, 0), _OPEN)
+        if other is None and standing == _BEREFT:
+            other = _run_before(pool, row.clients[0])
         if other is not None:
             pending += _exchange(register, pool, row, other)
 
@@ -102,6 +121,11 @@ def _partner(pool: Pool, standing: Standing, agreement: int, sides: frozenset[Si
         if gain > gained:
             gained, found = gain, row
     return found
+
+
+def _run_before(pool: Pool, half: ClientHalf) -> Row | None:
+    """A closed row whose run may have been that of the client half: it asked before that was over."""
+    return next((row for row in pool.left_over() if half.load_at <= row.work_changed_at + SKEW_NS), None)
 
 
 def _exchange(register: Register, pool: Pool, one: Row, other: Row) -> list[Row]:

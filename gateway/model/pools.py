@@ -6,6 +6,7 @@ A pool exists while an operation of its key is listed. It is data and indexes; w
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -28,6 +29,8 @@ class Side(Enum):
     #: Follows no more; told last not EXECUTING.
     LEFT_QUEUED = "left while queued"
     LEFT_EXECUTING = "left while executing"
+    #: Left while queued, in a closed row whose run is over: nobody else was there to claim that.
+    LEFT_OVER = "left over"
 
     # Members are singletons: identity is as good as the name, and every event looks several up.
     __hash__ = object.__hash__
@@ -66,7 +69,7 @@ class Pool:
     #: Cacheable keys: the latest row that was completed without queued_timestamp, as when retries are exhausted.
     failed: Row | None = None
     #: Uncacheable keys: rows whose halves might be paired otherwise, by what they say, each by arrival in the order in which they
-    #: came there; one that is alone as it is.
+    #: came there; one that is alone as it is. Of closed rows those in which a client half is left over.
     standings: Row | dict[Standing, dict[int, Row]] | None = None
     #: How many those are.
     standing: int = 0
@@ -105,6 +108,11 @@ class Pool:
         if isinstance(standings, dict):
             return [(standing, next(iter(rows.values()))) for standing, rows in standings.items() if rows]
         return [(standings.standing, standings)] if standings is not None and standings.standing is not None else []
+
+    def left_over(self) -> Iterable[Row]:
+        """Closed rows in which a client half is left over, the one that was closed last first."""
+        standings = self.standings
+        return reversed(standings.get((Side.LEFT_OVER, Work.FINISHED), {}).values()) if isinstance(standings, dict) else ()
 
     def wait_for(self, queued_at: int, row: Row) -> None:
         """A client's result of the row has a queued_timestamp that no workers' half has, as far as was seen."""

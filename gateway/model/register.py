@@ -25,6 +25,8 @@ from gateway.model.timers import Due, Timers
 
 #: How long messages of different connections about one moment may lie apart before what is missing is taken as never to come.
 SETTLING_NS = 5 * NS_PER_S
+#: What is seen of one moment on different connections may be this far apart.
+SKEW_NS = NS_PER_S // 4
 
 #: What a story says of a stage: (the one before, this one, whether there is a worker).
 _SENTENCES = {

@@ -24,7 +24,7 @@ def scene() -> Scene:
 
 
 def test_every_pair_of_halves_agrees_better_than_halves_alone() -> None:
-    assert AGREEMENT.keys() == set(product(set(Side) - {Side.NOBODY}, set(Work) - {Work.NONE}))
+    assert AGREEMENT.keys() == set(product(set(Side) - {Side.NOBODY, Side.LEFT_OVER}, set(Work) - {Work.NONE}))
     assert min(AGREEMENT.values()) > 0
 
 
@@ -220,6 +220,40 @@ def test_a_finished_run_whose_client_was_proven_to_be_anothers_goes_to_one_that_
     scene.follow(3, f"/{holder}")
     scene.update(3, COMPLETED, ok(8), name=f"/{holder}")
     assert (scene.operation(other).operation_id, sorted(scene.stages)) == ("op1", ["Completed", "Completed"])
+
+
+def test_who_left_executing_and_loses_its_run_has_the_one_that_went_to_who_left_while_queued(scene: Scene) -> None:
+    """Of two that left, which had the run that is over was a guess: the other had a run too, as far as could be seen."""
+    scene.connect("w2", connection=102)
+    scene.execute(1, ACTION)
+    for client, worker in ((2, "w1"), (3, "w2")):
+        scene.execute(client, ACTION, EXECUTING)
+        scene.assign(f"op{client}", ACTION, worker=worker, queued_at=client)
+    scene.leave(1)
+    scene.leave(2)
+    scene.report("op2", ok(2))
+    scene.end("w2")
+    scene.update(3, QUEUED)
+    scene.wait(SETTLED_S)
+    assert sorted(scene.stages) == ["Completed", "Queued", "Queued"]
+    assert (scene.operation("c1").operation_id, scene.operation("c2").operation_id) == ("op2", "op3")
+    scene.assign("op3", ACTION, queued_at=3)
+    scene.update(3, EXECUTING)
+    assert sorted(scene.stages) == ["Completed", "Executing", "Queued"]
+    assert [scene.operation(f"c{client}").operation_id for client in (1, 2, 3)] == ["c1", "op2", "op3"]
+
+
+def test_who_asked_after_a_run_was_over_never_had_that(scene: Scene) -> None:
+    scene.execute(1, ACTION)
+    scene.assign("op1", ACTION, queued_at=1)
+    scene.leave(1)
+    scene.report("op1", ok(1))
+    scene.wait(SETTLED_S)
+    scene.execute(2, ACTION, EXECUTING)
+    scene.execute(3, ACTION)
+    scene.leave(2)
+    assert (scene.operation("c1").operation_id, scene.operation("c2").operation_id) == ("op1", "c2")
+    assert scene.stages == ["Completed", "Executing", "Queued"]
 
 
 def test_a_run_that_nobody_claims_in_time_takes_no_client_without_proof(scene: Scene) -> None:
