@@ -1,4 +1,4 @@
-"""What HTTP benchmarks share: nginx with files, wrk that asks, bodies. In: bodies and addresses. Out: requests a second."""
+"""What HTTP benchmarks share: nginx with files, wrk that asks, bodies. In: bodies and addresses. Out: how many, how fast."""
 
 from __future__ import annotations
 
@@ -53,6 +53,7 @@ class Asked(NamedTuple):
 
     requests: int
     per_second: float
+    p99_ms: float
 
 
 class Nginx:
@@ -113,7 +114,7 @@ def wrk(address: str, seconds: int, *headers: str) -> Asked:
     shown = [f"{name}: {value}" for name, value in credential.HEADERS.items()]
     asked = [part for header in (*shown, *headers) for part in ("-H", header)]
     report = subprocess.run(
-        ["wrk", "-t1", "-c32", "--timeout", "30s", f"-d{seconds}s", *asked, address],
+        ["wrk", "-t1", "-c32", "--latency", "--timeout", "30s", f"-d{seconds}s", *asked, address],
         capture_output=True,
         text=True,
         check=True,
@@ -121,9 +122,17 @@ def wrk(address: str, seconds: int, *headers: str) -> Asked:
     ).stdout
     if "Non-2xx" in report or "Socket errors" in report:
         raise SystemExit(f"{address}: not every request was answered\n{report}")
-    requests, per_second = (re.search(pattern, report) for pattern in (r"(\d+) requests in", r"Requests/sec:\s+([0-9.]+)"))
-    if requests is None or per_second is None:
+    patterns = (r"(\d+) requests in", r"Requests/sec:\s+([0-9.]+)", r"\n\s+99%\s+(\S+)")
+    requests, per_second, p99 = (re.search(pattern, report) for pattern in patterns)
+    if requests is None or per_second is None or p99 is None:
         raise SystemExit(f"wrk said something else\n{report}")
     if not int(requests[1]):
         raise SystemExit(f"{address}: no request was answered in {seconds} s")
-    return Asked(int(requests[1]), float(per_second[1]))
+    return Asked(int(requests[1]), float(per_second[1]), milliseconds(p99[1]))
+
+
+def milliseconds(said: str) -> float:
+    """Of what wrk says, 12.34ms."""
+    found = re.fullmatch(r"([0-9.]+)([a-z]+)", said)
+    assert found is not None
+    return float(found[1]) * {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}[found[2]]
