@@ -80,6 +80,7 @@ def to_values(config: Config) -> dict[str, Any]:
             "http": {
                 "connections_per_peer": config.http_options.connections_per_peer,
                 "connections": config.http_options.connections,
+                "cors_origins": list(config.http_options.cors_origins),
             },
             "instances": dict(config.instances),
             "state_dir": str(config.state_dir),

@@ -72,20 +72,18 @@ class Section:
     def string(self, key: str) -> str | None:
         """A string with its variables expanded; None where it is absent, null or wrong."""
         found = self._get(key)
+        return None if found is _ABSENT or found is None else self._text(self.at(key), found)
+
+    def string_list(self, key: str, of: str, *, most: int) -> list[tuple[str, str]]:
+        """A list of strings, each with its path and its variables expanded; wrong ones are left out. `of`: what they are."""
+        found = self._get(key)
         if found is _ABSENT or found is None:
-            return None
-        if not isinstance(found, str):
-            self.wrong(key, "a string")
-            return None
-        try:
-            text = expand(found, self.reading.environment)
-        except MissingVariableError as error:
-            self.wrong(key, f"the environment variable {error.name} set, or a default: ${{{error.name}:-…}}")
-            return None
-        if not text or "\0" in text:
-            self.wrong(key, "a string that is not empty and has no NUL")
-            return None
-        return text
+            return []
+        if not isinstance(found, list) or len(found) > most or not all(isinstance(each, str) for each in found):
+            self.wrong(key, f"a list of at most {most} {of}")
+            return []
+        texts = {path: self._text(path, each) for index, each in enumerate(found) for path in [f"{self.at(key)}[{index}]"]}
+        return [(path, text) for path, text in texts.items() if text is not None]
 
     def strings(self, key: str) -> dict[str, str]:
         """An object whose values are strings; wrong ones are left out."""
@@ -184,6 +182,22 @@ class Section:
             if key not in self._asked:
                 near = difflib.get_close_matches(key, sorted(self._asked), n=1, cutoff=0.0)
                 self.reading.problems.add(self.at(key), value, f"no such key; the nearest is {near[0]}")
+
+    def _text(self, path: str, value: object) -> str | None:
+        """A string with its variables expanded; None where it is wrong, which is noted."""
+        problems = self.reading.problems
+        if not isinstance(value, str):
+            problems.add(path, value, "a string")
+            return None
+        try:
+            text = expand(value, self.reading.environment)
+        except MissingVariableError as error:
+            problems.add(path, value, f"the environment variable {error.name} set, or a default: ${{{error.name}:-…}}")
+            return None
+        if not text or "\0" in text:
+            problems.add(path, value, "a string that is not empty and has no NUL")
+            return None
+        return text
 
     def _get(self, key: str) -> Any:
         self._asked.add(key)

@@ -282,12 +282,14 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class HttpOptions:
-    """`gateway.http`: how many may connect. docs/limits.md has all limits."""
+    """`gateway.http`: how many may connect, and whose pages may read. docs/limits.md has all limits."""
 
     #: Connections that one address may have to one serve process; an IPv6 network of 64 bits counts as one.
     connections_per_peer: int = 2_500
     #: Connections that a serve process has in all, as far as its limit of open files allows.
     connections: int = 8_192
+    #: Origins whose pages may read answers in a browser (CORS), `https://dash.example`; none: only pages of the gateway's own may.
+    cors_origins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,7 +328,7 @@ class Config:
     credentials: Credentials = field(default_factory=Credentials)
     #: Of the HTTP address; None: in plaintext.
     http_tls: ListenerTls | None = None
-    #: How many may connect over HTTP.
+    #: How many may connect over HTTP, and whose pages may read.
     http_options: HttpOptions = field(default_factory=HttpOptions)
     #: Instance name to scheduler, where several schedulers share a listener.
     instances: dict[str, str] = field(default_factory=dict)

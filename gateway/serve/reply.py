@@ -19,7 +19,9 @@ from aiohttp.http import HttpVersion11
 from gateway.serve.connections.connection import Connection
 from gateway.serve.hosts import is_local_host
 
+NO_CONTENT = 204
 NOT_MODIFIED = 304
+_BODILESS = frozenset({NO_CONTENT, NOT_MODIFIED})
 #: It is true now, and for who asked: whoever wants it again asks again.
 GATED = "Cache-Control: private, no-cache\r\nVary: Authorization, Accept-Encoding"
 #: The same where Accept matters too.
@@ -57,7 +59,7 @@ class Reply(web.StreamResponse):
             status: with its usual reason.
             headers: besides those that every answer has.
             content_type: what the body is.
-            caching: the headers about who may keep it.
+            caching: the headers about who may keep it; Vary, if there is one, at the end.
         """
         super().__init__(status=status, reason=_REASONS[status], headers=headers)
         self._content = body
@@ -74,6 +76,11 @@ class Reply(web.StreamResponse):
     def force_close(self) -> None:
         """The connection ends with this answer."""
         self._closes = True
+
+    def vary(self, name: str) -> None:
+        """It depends on this header of the request too."""
+        separator = ", " if "Vary: " in self._caching else "\r\nVary: "
+        self._caching = f"{self._caching}{separator}{name}"
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Called by aiohttp before `write_eof`; nothing is sent yet."""
@@ -102,7 +109,7 @@ class Reply(web.StreamResponse):
 
     def _head(self, request: web.BaseRequest | None) -> bytes:
         lines = [f"HTTP/1.1 {self.status} {self.reason}"]
-        if self.status != NOT_MODIFIED:
+        if self.status not in _BODILESS:
             lines += self._content_headers()
         lines += [self._caching, SECURITY, f"Date: {_date()}"]
         if request is not None and request.secure and not is_local_host(request.headers.get(HOST)):

@@ -19,7 +19,10 @@ from gateway.serve.authentication.opening import open_gate
 from gateway.serve.clock import steady_clock
 from gateway.serve.connections.acceptor import Acceptor
 from gateway.serve.connections.admission import Admission, connections_that_fit
+from gateway.serve.cors import Cors
+from gateway.serve.description import table
 from gateway.serve.encryption import CurrentContext
+from gateway.serve.hosts import is_loopback
 from gateway.serve.overview import Overview
 from gateway.serve.routes import Routes
 from gateway.serve.server import make_server, refusals
@@ -78,12 +81,13 @@ async def run(
     listener = listener if listener is not None else bind(config)
     upstream = Upstream(config)
     steady = now or steady_clock()
-    gate = open_gate(config)
+    gate = open_gate(config, on_loopback=is_loopback(listener.getsockname()[0]))
     overview = Overview(upstream, gate.notes, now=steady, wall=now or time.time)
     siblings = Siblings(config.serve_sockets if process is not None else config.serve_sockets[:1], process or 0)
     routes = Routes(upstream, overview, siblings, config.state_dir, now=steady)
     admission = Admission(config.http_options.connections_per_peer, connections_that_fit(config.http_options.connections))
-    server = make_server(routes, gate, admission)
+    origins = config.http_options.cors_origins
+    server = make_server(routes, gate, admission, Cors(origins, table.ROUTES) if origins else None)
     encryption = CurrentContext(config.http_tls) if config.http_tls is not None else None
     runner = web.ServerRunner(server, shutdown_timeout=config.stop_timeout_s * _SHUTDOWN_SHARE)
     await runner.setup()

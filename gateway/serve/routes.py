@@ -116,6 +116,13 @@ class Routes:
             request[ROUTE] = WAITED if found.id and waits(target) else found.path
         return target, found
 
+    def methods(self, request: web.BaseRequest, method: str) -> tuple[str, ...]:
+        """What is answered at a request's address, to who means to use `method`; none: there is no such address."""
+        try:
+            return self._routing.find(method, parse_target(request.raw_path).path).allowed
+        except ProblemError:
+            return ()
+
     async def answer(self, request: web.BaseRequest, target: Target, found: Found) -> Reply:
         """The reply to a request.
 

@@ -22,6 +22,7 @@ from gateway.serve.connections.admission import Admission, Full, Place
 from gateway.serve.connections.connection import Answers, Connection
 from gateway.serve.connections.limits import BODY_BYTES, HEAD_BYTES, HEAD_S, LINE_BYTES, RETRY_AFTER_S
 from gateway.serve.connections.untaken import Untaken
+from gateway.serve.cors import Cors
 from gateway.serve.metrics.latencies import OTHER
 from gateway.serve.problems import Handler, ProblemError, answer_problems, problem_reply
 from gateway.serve.reply import Reply
@@ -79,11 +80,13 @@ class JsonServer(web.Server):
         return True
 
 
-def make_server(routes: Routes, gate: Gate, admission: Admission) -> JsonServer:
-    """A server of the routes; call it within a running loop."""
+def make_server(routes: Routes, gate: Gate, admission: Admission, cors: Cors | None) -> JsonServer:
+    """A server of the routes; call it within a running loop. `cors`: whose pages may read; None: nobody's."""
 
     async def permitted(request: web.BaseRequest) -> web.StreamResponse:
         check_size(request)
+        if cors is not None and (preflight := cors.preflight(request, routes.methods)) is not None:
+            return preflight
         try:
             target, found = routes.find(request)
         except ProblemError:
@@ -102,6 +105,8 @@ def make_server(routes: Routes, gate: Gate, admission: Admission) -> JsonServer:
         return await routes.answer(request, target, found)
 
     handler: Handler = answer_problems(permitted)
+    if cors is not None:
+        handler = cors.share(handler)
 
     async def timed(request: web.BaseRequest) -> web.StreamResponse:
         began = perf_counter()

@@ -27,7 +27,7 @@ def test_the_resolved_file_means_the_same(tmp_path: Path) -> None:
             "state_dir": "/a$$b",
             "cas": None,
             "credentials": {"tokens_file": "/t", "local_read": True, "jwt": JWT},
-            "http": {"connections_per_peer": 7, "connections": 8},
+            "http": {"connections_per_peer": 7, "connections": 8, "cors_origins": ["https://a", "http://b:1"]},
             "instances": {"$i": "$$S"},
         }
     }

@@ -148,6 +148,7 @@ def test_every_golden_file_is_of_some_route_or_error_and_valid_json() -> None:
 
 #: Goldens of the tests below, of other modules of tests, and of folders: events, connections, description.
 OTHER_GOLDEN = {
+    "error_foreign_host",
     "openapi",
     "error_method",
     "error_not_ready",

@@ -16,8 +16,8 @@ from gateway.config.types import Authentication, Config, Role
 from gateway.serve.authentication.caller import Caller, Identity, Kind
 from gateway.serve.authentication.certificates import Certificates
 from gateway.serve.authentication.known_tokens import KnownTokens
-from gateway.serve.authentication.local import is_local
-from gateway.serve.authentication.refusal import credential_needed, credential_unknown, role_missing
+from gateway.serve.authentication.local import has_foreign_host, is_local
+from gateway.serve.authentication.refusal import credential_needed, credential_unknown, foreign_host, role_missing
 from gateway.serve.authentication.tokens import PREFIX
 
 if TYPE_CHECKING:
@@ -32,17 +32,21 @@ _NAMELESS = frozenset({Kind.ANYBODY, Kind.LOOPBACK})
 class Gate:
     """Knows who may do what."""
 
-    def __init__(self, config: Config, tokens: KnownTokens, *, unix: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, config: Config, tokens: KnownTokens, *, on_loopback: bool = False, unix: Callable[[], float] = time.time
+    ) -> None:
         """Reads what else is accepted.
 
         Args:
             config: the resolved configuration.
             tokens: those that are accepted.
+            on_loopback: only this machine can connect.
             unix: the time.
         """
         credentials = config.credentials
         self._authentication = config.authentication
         self._local_read = credentials.local_read
+        self._on_loopback = on_loopback
         self._tokens = tokens
         self._unix = unix
         self._certificates = Certificates(credentials.certificates) if credentials.certificates else None
@@ -69,6 +73,8 @@ class Gate:
                 identity = _ANYBODY
         if identity is None or (identity.kind in _NAMELESS and not Role.READER.includes(role)):
             raise credential_needed() if shown is None else credential_unknown()
+        if identity is _ANYBODY and self._on_loopback and has_foreign_host(request):
+            raise foreign_host()
         if identity.role is None or not identity.role.includes(role):
             raise role_missing(role)
         return Caller(identity.name, identity.kind, identity.role, request.remote)

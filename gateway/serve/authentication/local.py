@@ -34,6 +34,13 @@ def is_local(request: web.BaseRequest) -> bool:
     return not any(_is_forwarding(name) for name in request.headers)
 
 
+def has_foreign_host(request: web.BaseRequest) -> bool:
+    """Whether it is for a name that this machine does not have for itself; one that names nobody comes from no browser."""
+    named = _named(request.raw_path)
+    hosts = (named,) if named else request.headers.getall(HOST, ())
+    return not all(map(is_local_host, hosts))
+
+
 def _named(target: str) -> str:
     """The host in an address in absolute form, which counts instead of the Host header (RFC 9112, 3.2.2); "": none."""
     if target.startswith("/"):

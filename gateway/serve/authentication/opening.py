@@ -18,9 +18,9 @@ from gateway.serve.authentication.token_file import TokenFileError
 logger = logging.getLogger(__name__)
 
 
-def open_gate(config: Config) -> Gate:
-    """The gate of a process that serves."""
-    gate = Gate(config, KnownTokens(config))
+def open_gate(config: Config, *, on_loopback: bool = False) -> Gate:
+    """The gate of a process that serves; `on_loopback`: only this machine can connect to it."""
+    gate = Gate(config, KnownTokens(config), on_loopback=on_loopback)
     mode = f'gateway.authentication is "{config.authentication.value}"'
     if config.authentication is Authentication.NONE:
         logger.warning("%s: everybody who can connect may read", mode)

@@ -25,6 +25,15 @@ def credential_unknown() -> ProblemError:
     return ProblemError(401, "The credential is not known here, or not any more", {WWW_AUTHENTICATE: _INVALID})
 
 
+def foreign_host() -> ProblemError:
+    """403: a page may have made a browser on this machine ask (DNS rebinding)."""
+    text = (
+        'The header Host is no name of this machine\'s own. Where gateway.authentication is "none" on an address of loopback, '
+        "ask as localhost, 127.0.0.1 or [::1], or with a credential: a page in a browser here could ask by any other name"
+    )
+    return ProblemError(403, text)
+
+
 def role_missing(role: Role) -> ProblemError:
     """403: it is known who asks, and this is not theirs to do."""
     return ProblemError(403, f"This needs the role {role.value}, which the credential has not")
