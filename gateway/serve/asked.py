@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from gateway.serve.target import Target
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What every handler gets."""
+class Asked(msgspec.Struct, frozen=True):
+    """What every handler gets. A struct, since every request makes one."""
 
     target: Target
     #: Accept; "": none.
