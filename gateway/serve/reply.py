@@ -111,7 +111,7 @@ class Reply(web.StreamResponse):
         lines = [f"HTTP/1.1 {self.status} {self.reason}"]
         if self.status not in _BODILESS:
             lines += self._content_headers()
-        lines += [self._caching, SECURITY, f"Date: {_date()}"]
+        lines += [self._caching, _always()]
         if request is not None and request.secure and not is_local_host(request.headers.get(HOST)):
             lines.append(_STRICT)
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
@@ -126,8 +126,8 @@ class Reply(web.StreamResponse):
         return f"Content-Type: {self._type}", f"Content-Length: {len(self._content)}"
 
 
-class _DateHeader:
-    """RFC 9110 5.6.7, made once a second."""
+class _Always:
+    """Headers that every answer has, made once a second: those for browsers, and Date (RFC 9110 5.6.7)."""
 
     def __init__(self) -> None:
         self._second = -1
@@ -137,8 +137,8 @@ class _DateHeader:
         second = int(time.time())
         if second != self._second:
             self._second = second
-            self._text = formatdate(second, usegmt=True)
+            self._text = f"{SECURITY}\r\nDate: {formatdate(second, usegmt=True)}"
         return self._text
 
 
-_date = _DateHeader()
+_always = _Always()

@@ -40,17 +40,29 @@ class Token(msgspec.Struct, frozen=True):
 
 
 class Check:
-    """Tells the token from others, fast."""
+    """Tells the token from others, fast.
 
-    __slots__ = ("_digest", "_salt")
+    Who holds it shows it with every request, so the secret that held is remembered: comparing texts costs a tenth of hashing one.
+    Nothing that could read it here could not read it in the requests.
+    """
+
+    __slots__ = ("_digest", "_held", "_salt")
 
     def __init__(self, token: Token) -> None:
         self._salt = bytes.fromhex(token.salt)
         self._digest = bytes.fromhex(token.sha256)
+        #: What held; empty: nothing did yet.
+        self._held = b""
 
     def holds(self, secret: str) -> bool:
-        """Whether this ASCII text is its secret; it takes the same time whatever it is."""
-        return compare_digest(hashlib.sha256(self._salt + secret.encode()).digest(), self._digest)
+        """Whether this ASCII text is its secret; if not, it takes the same time whatever it is."""
+        shown = secret.encode()
+        if self._held and compare_digest(shown, self._held):
+            return True
+        if not compare_digest(hashlib.sha256(self._salt + shown).digest(), self._digest):
+            return False
+        self._held = shown
+        return True
 
 
 def make_token(name: str, role: Role, now: float) -> tuple[str, Token]:

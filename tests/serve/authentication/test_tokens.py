@@ -25,9 +25,13 @@ def test_what_is_kept_tells_it_from_others_and_does_not_have_it() -> None:
     text, token = make_token("grafana", Role.READER, NOW)
     _, secret = split(text) or ("", "")
     check = Check(token)
+    assert not check.holds("")
+    assert check.holds(secret)
     assert check.holds(secret)
     for wrong in ("", secret[:-1], f"{secret}0", secret[:-1] + ("0" if secret[-1] != "0" else "1"), secret.upper() + "x"):
         assert not check.holds(wrong)
+        assert not Check(token).holds(wrong)
+    assert check.holds(secret)
     assert secret not in repr(token) + repr(check)
     again = keep(text, "other", Role.OPERATOR, NOW)
     assert again.salt != token.salt
