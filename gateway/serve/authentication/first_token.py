@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 from gateway.config.types import Role
-from gateway.private_file import NO_FILE, NotPrivateError, create_privately, read_privately
-from gateway.serve.authentication.token_file import TokenFileError
+from gateway.private_file import create_privately
+from gateway.serve.authentication.token_file import TokenFileError, read_credential
 from gateway.serve.authentication.tokens import Token, keep, make_token, split
 
 NAME = "first token"
@@ -37,14 +37,7 @@ def show_first_token(file: Path) -> str:
         OSError: one of NO_FILE, there is none.
         TokenFileError: the file cannot be used.
     """
-    try:
-        text = read_privately(file, _BYTES_MAX).decode("ascii", errors="replace").strip()
-    except NO_FILE:
-        raise
-    except OSError as error:
-        raise TokenFileError(f"{file}: {error.strerror}") from error
-    except NotPrivateError as error:
-        raise TokenFileError(f"{file}: {error}") from error
+    text = read_credential(file, _BYTES_MAX).decode("ascii", errors="replace").strip()
     if split(text) is None:
         raise TokenFileError(f"{file}: there is no token in it: delete it, and the next start makes one")
     return text

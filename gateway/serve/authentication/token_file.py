@@ -28,6 +28,23 @@ class _Contents(msgspec.Struct, frozen=True):
     tokens: list[Token]
 
 
+def read_credential(file: Path, most_bytes: int) -> bytes:
+    """The bytes of a file that has tokens, of this kind or another.
+
+    Raises:
+        OSError: one of NO_FILE, it is not there.
+        TokenFileError: it cannot be used.
+    """
+    try:
+        return read_privately(file, most_bytes)
+    except NO_FILE:
+        raise
+    except OSError as error:
+        raise TokenFileError(f"{file}: {error.strerror}") from error
+    except NotPrivateError as error:
+        raise TokenFileError(f"{file}: {error}") from error
+
+
 def read_tokens(file: Path) -> tuple[Token, ...]:
     """All tokens of a file.
 
@@ -36,13 +53,7 @@ def read_tokens(file: Path) -> tuple[Token, ...]:
         TokenFileError: it cannot be used.
     """
     try:
-        contents = msgspec.json.decode(read_privately(file, _BYTES_MAX), type=_Contents)
-    except NO_FILE:
-        raise
-    except OSError as error:
-        raise TokenFileError(f"{file}: {error.strerror}") from error
-    except NotPrivateError as error:
-        raise TokenFileError(f"{file}: {error}") from error
+        contents = msgspec.json.decode(read_credential(file, _BYTES_MAX), type=_Contents)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError):
         # Its message may repeat what is in the file.
         raise TokenFileError(f"{file}: it is no file of tokens: nativelink-gateway token new makes one") from None

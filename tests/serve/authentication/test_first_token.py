@@ -51,6 +51,10 @@ def test_what_cannot_be_used_is_told_in_a_sentence(file: Path) -> None:
         read_first_token(file)
     assert "mine" not in str(problem.value)
     file.unlink()
+    file.symlink_to(file)
+    with pytest.raises(TokenFileError, match="first-token: Too many levels of symbolic links"):
+        show_first_token(file)
+    file.unlink()
     file.mkdir()
     with pytest.raises(TokenFileError, match="no regular file"):
         show_first_token(file)

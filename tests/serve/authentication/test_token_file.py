@@ -117,6 +117,13 @@ def test_what_cannot_be_used_is_told_in_a_sentence_without_what_is_in_it(file: P
     assert problem.value.__cause__ is None or "01234567" not in str(problem.value.__cause__)
 
 
+def test_a_link_that_leads_nowhere_else_is_told_in_a_sentence(file: Path) -> None:
+    file.symlink_to(file)
+    with pytest.raises(TokenFileError) as problem:
+        read_tokens(file)
+    assert str(problem.value) == f"{file}: Too many levels of symbolic links"
+
+
 def test_no_file_is_no_file_and_a_folder_is_none(file: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_tokens(file)
