@@ -14,6 +14,7 @@ import pytest
 from gateway.config.types import Config
 from gateway.pb import introspection_pb2 as pb
 from gateway.serve import waiting
+from gateway.serve.authentication.token_file import change_tokens
 from gateway.serve.ongoing import Ongoing
 from gateway.serve.problems import ProblemError
 from gateway.serve.queries import Wait
@@ -21,6 +22,7 @@ from gateway.serve.replica import Changes, Replica
 from gateway.serve.role import bind, run
 from gateway.serve.rows import operation_row
 from gateway.serve.waiting import REACHED, TIMED_OUT, WAITED, Waiting
+from tests.serve.authentication.showing import new_token, shown
 from tests.serve.builders import operation
 from tests.serve.implementer import Implementer
 from tests.serve.metrics.scraped import of, samples
@@ -36,9 +38,11 @@ async def client(config: Config, implementer: Implementer) -> AsyncIterator[Clie
         yield client
 
 
-async def until_waiting(client: Client, count: int) -> None:
+async def until_waiting(client: Client, count: int, headers: str = "") -> None:
     await client.until(
-        "/metrics", lambda answer: of(samples(answer.body), "nativelink_gateway_waiting_requests") == {"": float(count)}
+        "/metrics",
+        lambda answer: of(samples(answer.body), "nativelink_gateway_waiting_requests") == {"": float(count)},
+        headers,
     )
 
 
@@ -148,6 +152,25 @@ async def test_a_client_that_goes_leaves_nothing_behind(client: Client) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
     await until_waiting(client, 0)
+
+
+async def test_an_answer_that_is_waited_for_comes_although_its_token_is_revoked_meanwhile(
+    config: Config, implementer: Implementer
+) -> None:
+    """As docs/security.md says: who asks is looked at before the wait, and not after it."""
+    fill(implementer)
+    await implementer.start()
+    revoked, kept = (shown(new_token(config, name=name)) for name in ("revoked", "kept"))
+    address = "/api/v1/operations/op-3"
+    async with serving(config) as client:
+        task = asyncio.create_task(client.get(f"{address}?wait_for=executing&timeout=300", headers=revoked), name="waiting")
+        await until_waiting(client, 1, headers=kept)
+        change_tokens(config.tokens_file, lambda known: [each for each in known if each.name != "revoked"])
+        await client.until(address, lambda answer: answer.status == 401, headers=revoked)
+        assert not task.done()
+        implementer.set(operations=[operation(3, pb.STAGE_EXECUTING)])
+        answer = await task
+    assert (answer.status, answer.headers[WAITED]) == (200, REACHED)
 
 
 async def test_one_too_many_is_503(client: Client, implementer: Implementer, monkeypatch: pytest.MonkeyPatch) -> None:
