@@ -134,12 +134,12 @@ class Conversations:
         return []
 
     def admin_call(self, at: int, number: int, admin: tap_pb2.AdminCall) -> list[Event]:
-        """Drain and undrain that NativeLink answered with success; other admin calls change nothing that is kept."""
+        """Drain and undrain that NativeLink's admin service answered with success; others change nothing that is kept."""
         connection = self._connections.get(number)
         if connection is not None:
             connection.listener.answered()
         match = _SET_DRAIN.match(admin.request)
-        if match is None or not 200 <= admin.status < 300:
+        if match is None or admin.is_grpc or not 200 <= admin.status < 300:
             return []
         scheduler = unquote(match[1])
         if scheduler != self._schedulers.shown:

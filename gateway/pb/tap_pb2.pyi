@@ -754,19 +754,23 @@ class AdminCall(_message.Message):
 
     REQUEST_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    IS_GRPC_FIELD_NUMBER: _builtins.int
     request: _builtins.str
     """Request method and target, such as "POST /admin/scheduler/MAIN_SCHEDULER/set_drain_worker/ID/1"."""
     status: _builtins.int
     """HTTP status of the answer."""
+    is_grpc: _builtins.bool
+    """gRPC answered: with a grpc-status, or its content type. Its HTTP status is 200 whatever it has to say, and it has no admin service."""
     def __init__(
         self,
         *,
         request: _builtins.str = ...,
         status: _builtins.int = ...,
+        is_grpc: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_grpc", b"is_grpc", "request", b"request", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

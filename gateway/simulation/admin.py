@@ -16,9 +16,14 @@ _DRAIN = re.compile(rb"POST /admin/scheduler/([^/ ]+)/set_drain_worker/([^/ ]+)/
 
 
 def answer(scheduler: Scheduler, head: bytes) -> bytes:
-    """Drain or undrain the worker that the request names; 500 if there is none such, 404 for any other request."""
+    """Drain or undrain the worker that the request names; 500 if there is none such, 404 for any other request.
+
+    Without an admin service every request comes to the gRPC router, which says in its own way that it has no such method.
+    """
+    if not scheduler.settings.has_admin:
+        return _response("200 OK", "", "content-type: application/grpc", "grpc-status: 12")
     match = _DRAIN.match(head)
-    if match is None or not scheduler.settings.has_admin:
+    if match is None:
         return _response("404 Not Found", "")
     name, worker_id, flag = (unquote(part.decode(errors="replace")) for part in match.groups())
     if name != scheduler.settings.scheduler_name:
@@ -49,9 +54,8 @@ async def set_drain(address: str, scheduler_name: str, worker_id: str, *, is_dra
     return int(words[1])
 
 
-def _response(status: str, text: str) -> bytes:
+def _response(status: str, text: str, *headers: str) -> bytes:
     body = text.encode()
-    return (
-        f"HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {len(body)}\r\n"
-        f"connection: close\r\ndate: {formatdate(usegmt=True)}\r\n\r\n"
-    ).encode() + body
+    lines = headers or ("content-type: text/plain; charset=utf-8",)
+    fixed = (f"content-length: {len(body)}", "connection: close", f"date: {formatdate(usegmt=True)}")
+    return "\r\n".join((f"HTTP/1.1 {status}", *lines, *fixed, "", "")).encode() + body

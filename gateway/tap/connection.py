@@ -279,7 +279,7 @@ class ConnectionDecoder:
             self._holding.give(-more)
         for each in found:
             if isinstance(each, Answered):
-                body = records.admin_call(each.request, each.status)
+                body = records.admin_call(each.request, each.status, is_grpc=each.is_grpc)
                 self._recorder.record(self._now, self.number, 0, records.ADMIN_CALL, body)
             elif each.protocol == b"h2c":
                 self._upgrade(http1, each.settings, each.rest)

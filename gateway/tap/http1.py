@@ -25,6 +25,7 @@ _REQUEST_LINE = re.compile(rb"([A-Z]+) (\S+) HTTP/1\.[01]\r?$")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})(?: .*)?\r?$")
 _LENGTH = re.compile(rb"content-length:[ \t]*(\d{1,18})[ \t]*$", re.IGNORECASE)
 _CHUNKED = re.compile(rb"transfer-encoding:.*chunked[ \t]*$", re.IGNORECASE)
+_GRPC = re.compile(rb"grpc-status[ \t]*:|content-type:[ \t]*application/grpc", re.IGNORECASE)
 _CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;.*)?\r?$")
 
 
@@ -39,6 +40,8 @@ class Answered:
     #: Method and target.
     request: str
     status: int
+    #: gRPC answered, which has no admin service and says everything with status 200.
+    is_grpc: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +235,7 @@ class Http1:
             request = self._answered()
             if request.method == b"POST" and _ADMIN in request.target:
                 target = request.target.decode("utf-8", "replace")
-                found.append(Answered(f"{request.method.decode()} {target}", status))
+                found.append(Answered(f"{request.method.decode()} {target}", status, _is_grpc(head)))
             has_body = request.method != b"HEAD" and status not in {204, 304}
             if has_body and not self._to_client.body(head[1:]):
                 self._to_client.until_close()
@@ -257,3 +260,7 @@ def _value(head: list[bytes], name: bytes) -> bytes:
         if key.strip().lower() == name:
             return value.strip()
     return b""
+
+
+def _is_grpc(head: list[bytes]) -> bool:
+    return any(_GRPC.match(line) for line in head)

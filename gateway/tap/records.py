@@ -163,9 +163,9 @@ def upstream_refused(reason: str) -> bytes:
     return text(1, reason)
 
 
-def admin_call(request: str, status: int) -> bytes:
+def admin_call(request: str, status: int, *, is_grpc: bool) -> bytes:
     """Body of AdminCall."""
-    return text(1, request) + number(2, status)
+    return text(1, request) + number(2, status) + number(3, is_grpc)
 
 
 def blinded(reason: int, detail: str) -> bytes:

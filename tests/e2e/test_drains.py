@@ -157,6 +157,21 @@ async def test_without_an_admin_service_nothing_is_kept(tmp_path: Path) -> None:
         assert not (await stub.ListDrains(pb.ListDrainsRequest())).drains
 
 
+async def test_without_an_admin_service_nobody_is_shown_as_draining_though_the_call_was_answered_with_200(tmp_path: Path) -> None:
+    settings = Settings(seed=9, has_admin=False)
+    async with Simulation(settings) as simulation, tapped(simulation, tmp_path) as taps, observed(taps.config) as stub:
+        workers = taps.taps["workers"]
+        worker = await simulation.add_worker(WorkerSpec("w-"), via=workers)
+        assert await set_drain(workers, "MAIN_SCHEDULER", worker.id, is_draining=True) == 200
+        # Whatever the tap has said of that call is behind what it says of one that connects now.
+        after = await simulation.add_worker(WorkerSpec("after-"), via=workers)
+        shown: dict[str, pb.Worker] = {}
+        async with asyncio.timeout(PATIENCE_S):
+            while after.id not in shown:
+                shown = {each.id: each for each in (await stub.ListWorkers(pb.ListWorkersRequest())).workers}
+        assert (shown[worker.id].is_draining, shown[worker.id].can_accept_work) == (False, True)
+
+
 async def test_builds_go_on_while_nativelink_does_not_answer_the_admin_call(tmp_path: Path) -> None:
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()

@@ -81,6 +81,16 @@ def test_draining_changes_when_the_admin_call_succeeded(request_line: str, statu
     assert [(drain.worker_id, drain.draining) for drain in drains] == told
 
 
+def test_an_answer_of_grpc_drains_nobody_whatever_its_status() -> None:
+    """The listener has no admin service: its gRPC router answers every path."""
+    tap = ScriptedTap()
+    connection = tap.open("workers")
+    for worker_id, is_grpc in (("w-1", True), ("w-2", False)):
+        request = f"POST /admin/scheduler/MAIN_SCHEDULER/set_drain_worker/{worker_id}/1"
+        tap.add(connection=connection, admin_call=tap_pb2.AdminCall(request=request, status=200, is_grpc=is_grpc))
+    assert [event.worker_id for event in translated(tap) if isinstance(event, DrainSet)] == ["w-2"]
+
+
 def test_a_refusal_lasts_until_upstream_says_something() -> None:
     tap = ScriptedTap()
     translator = Translator(config())

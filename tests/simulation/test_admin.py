@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from gateway.simulation.admin import answer, set_drain
+from gateway.simulation.settings import Settings
 from tests.simulation.bench import Bench
 
 
@@ -39,6 +40,18 @@ def test_other_requests_change_nothing(request_head: bytes, status: bytes) -> No
     bench = Bench()
     worker = bench.worker()
     assert answer(bench.scheduler, request_head).split()[1] == status
+    assert not worker.is_draining
+
+
+def test_without_an_admin_service_grpc_answers_that_it_has_no_such_method() -> None:
+    bench = Bench(Settings(seed=1, has_admin=False))
+    worker = bench.worker()
+    for path in (f"/admin/scheduler/MAIN_SCHEDULER/set_drain_worker/{worker.id}/1", "/elsewhere"):
+        head, _, body = answer(bench.scheduler, _post(path)).partition(b"\r\n\r\n")
+        lines = head.split(b"\r\n")
+        assert lines[0] == b"HTTP/1.1 200 OK"
+        assert {b"content-type: application/grpc", b"grpc-status: 12", b"content-length: 0"} < set(lines)
+        assert not body
     assert not worker.is_draining
 
 

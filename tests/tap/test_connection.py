@@ -96,6 +96,14 @@ def test_admin_calls_are_read() -> None:
     assert wire.said() == [{"admin_call": {"request": "POST /admin/scheduler/MAIN/set_drain_worker/w/1", "status": 200}}]
 
 
+def test_an_admin_call_that_grpc_answers_is_recorded_as_such() -> None:
+    wire = Wire(http2=False)
+    wire.client(_DRAIN)
+    wire.server(b"HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\ngrpc-status: 12\r\ncontent-length: 0\r\n\r\n")
+    request = "POST /admin/scheduler/MAIN/set_drain_worker/w/1"
+    assert wire.said() == [{"admin_call": {"request": request, "status": 200, "is_grpc": True}}]
+
+
 def test_an_admin_call_may_be_answered_before_its_first_bytes_are_decided() -> None:
     wire = Wire(http2=False)
     wire.client(_DRAIN[:1])

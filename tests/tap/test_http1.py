@@ -10,8 +10,8 @@ _DRAIN = b"POST /admin/scheduler/S/set_drain_worker/w%d/1 HTTP/1.1\r\nHost: x\r\
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
-def _answered(worker: int, status: int = 200) -> Answered:
-    return Answered(f"POST /admin/scheduler/S/set_drain_worker/w{worker}/1", status)
+def _answered(worker: int, status: int = 200, *, is_grpc: bool = False) -> Answered:
+    return Answered(f"POST /admin/scheduler/S/set_drain_worker/w{worker}/1", status, is_grpc)
 
 
 def test_pipelined_calls_are_answered_in_order() -> None:
@@ -73,6 +73,30 @@ def test_only_posts_to_the_drain_call_are_told() -> None:
     http1 = Http1()
     http1.to_server(b"GET /admin/scheduler/S/set_drain_worker/w/1 HTTP/1.1\r\n\r\nPOST /other HTTP/1.1\r\n\r\n")
     assert http1.to_client(_OK + _OK) == []
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"content-type: application/grpc\r\ngrpc-status: 12\r\n",
+        b"Content-Type: Application/gRPC+proto\r\n",
+        b"content-type: application/grpc\r\n",
+        b"GRPC-Status:0\r\n",
+        b"grpc-status:\r\n",
+    ],
+)
+def test_an_answer_of_grpc_is_told_as_such(lines: bytes) -> None:
+    http1 = Http1()
+    http1.to_server(_DRAIN % 1 + _DRAIN % 2)
+    answer = b"HTTP/1.1 200 OK\r\n" + lines + b"Content-Length: 0\r\n\r\n"
+    assert http1.to_client(answer + _OK) == [_answered(1, is_grpc=True), _answered(2)]
+
+
+@pytest.mark.parametrize("line", [b"content-type: text/plain", b"x-grpc-status: 12", b"x: grpc-status: 12", b"grpc-status"])
+def test_an_answer_of_nobody_but_http_is_not(line: bytes) -> None:
+    http1 = Http1()
+    http1.to_server(_DRAIN % 1)
+    assert http1.to_client(b"HTTP/1.1 200 OK\r\n" + line + b"\r\nContent-Length: 17\r\n\r\ngrpc-status: 12\r\n") == [_answered(1)]
 
 
 def test_an_upgrade_gives_over_what_follows() -> None:

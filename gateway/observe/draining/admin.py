@@ -122,10 +122,10 @@ def _call(connection: http.client.HTTPConnection, path: str) -> Result:
         connection.close()
     said = f"{answer.status}: {_printable(text)}".removesuffix(": ")
     # A listener of gRPC alone says so in a header, with status 200.
-    grpc_status = answer.getheader("grpc-status", "0")
+    grpc_status = answer.getheader("grpc-status")
     if answer.status in _NO_ROUTE or grpc_status == "12":
         return Result(ABSENT, f"it answered {said}")
-    if not 200 <= answer.status < 300 or grpc_status != "0":
+    if not 200 <= answer.status < 300 or grpc_status is not None:
         return Result(REFUSED, said)
     return Result(OK)
 

@@ -53,6 +53,7 @@ async def test_a_worker_is_drained_and_undrained_whatever_it_is_called() -> None
             'NativeLink at {}/admin answered 500: Error: Error { code: NotFound, messages: ["Worker not found"] }�[2J',
         ),
         (answer("200 OK", "", "grpc-status: 2"), "refused", "NativeLink at {}/admin answered 200"),
+        (answer("200 OK", "", "grpc-status: 0"), "refused", "NativeLink at {}/admin answered 200"),
         (answer("500 Internal Server Error", "x" * 10_000), "refused", "x" * 500),
         (b"", "unreachable", "NativeLink's admin service at {}/admin cannot be reached: "),
         (b"SSH-2.0-OpenSSH\r\n", "unreachable", "cannot be reached: "),
