@@ -6,14 +6,17 @@ ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
-RUN python -m venv /opt/nativelink-gateway
-ENV PATH=/opt/nativelink-gateway/bin:$PATH
 WORKDIR /source
-COPY requirements/run.txt requirements/run.txt
-RUN pip install --require-hashes -r requirements/run.txt
+COPY requirements/run.txt requirements/build.txt requirements/
+# What goes into the image: what running needs, and not even pip. What makes a package of the project is of this stage alone.
+RUN python -m venv --without-pip /opt/nativelink-gateway
+RUN pip --python /opt/nativelink-gateway/bin/python install --require-hashes -r requirements/run.txt
+RUN pip install --require-hashes -r requirements/build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY gateway gateway
-RUN pip install --no-deps --no-build-isolation . && python -m compileall -q /opt/nativelink-gateway
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheel .
+RUN pip --python /opt/nativelink-gateway/bin/python install --no-deps --no-index /wheel/*.whl \
+    && python -m compileall -q /opt/nativelink-gateway
 
 FROM ${PYTHON_IMAGE}
 RUN groupadd --gid 10001 gateway \

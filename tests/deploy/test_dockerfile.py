@@ -3,6 +3,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 INSTRUCTIONS = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text()).splitlines()
+#: The one of Python that goes into the image.
+ENVIRONMENT = "/opt/nativelink-gateway"
 
 
 def of(instruction: str) -> list[str]:
@@ -18,10 +20,16 @@ def test_the_image_is_slim_and_its_process_is_nobody_special() -> None:
 
 
 def test_only_what_is_locked_is_installed() -> None:
-    installs = [line for line in of("RUN") if "pip install" in line]
-    assert len(installs) == 2
-    assert "--require-hashes -r requirements/run.txt" in installs[0]
-    assert "--no-deps --no-build-isolation" in installs[1]
+    run, build, wheel, project = (line for line in of("RUN") if line.startswith("pip "))
+    assert run == f"pip --python {ENVIRONMENT}/bin/python install --require-hashes -r requirements/run.txt"
+    assert build == "pip install --require-hashes -r requirements/build.txt"
+    assert wheel.startswith("pip wheel --no-deps --no-build-isolation ")
+    assert project.startswith(f"pip --python {ENVIRONMENT}/bin/python install --no-deps --no-index /wheel/")
+
+
+def test_what_builds_the_project_stays_behind() -> None:
+    assert f"python -m venv --without-pip {ENVIRONMENT}" in of("RUN")
+    assert [line for line in of("COPY") if line.startswith("--from")] == [f"--from=build {ENVIRONMENT} {ENVIRONMENT}"]
 
 
 def test_it_is_asked_whether_it_lives() -> None:

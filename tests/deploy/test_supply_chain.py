@@ -18,8 +18,9 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
-RUFF: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]
-#: None of these asks anything of who runs the gateway; under MPL is what builds it.
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+RUFF: dict[str, Any] = PROJECT["tool"]["ruff"]["lint"]
+#: None of these asks anything of who runs the gateway.
 LICENCES = {
     "Apache-2.0",
     "BSD-2-Clause",
@@ -30,7 +31,6 @@ LICENCES = {
     "PSF-2.0",
     "Python-2.0",
     "License :: OSI Approved :: Apache Software License",
-    "License :: OSI Approved :: Mozilla Public License 2.0 (MPL 2.0)",
 }
 #: Whose metadata has the licence in words alone.
 IN_WORDS = {"protobuf": "3-Clause BSD License"}
@@ -43,6 +43,15 @@ def requirements(lock: Path) -> list[tuple[Requirement, list[str]]]:
     return [
         (Requirement(entry.split(" \\\n")[0]), re.findall(r"--hash=(sha256:[0-9a-f]{64})(?= \\\n|$)", entry)) for entry in entries
     ]
+
+
+def locked(name: str) -> dict[str, str]:
+    """{package: version} of a lock."""
+    return {
+        canonicalize_name(requirement.name): str(requirement.specifier).removeprefix("==")
+        for requirement, _ in requirements(ROOT / "requirements" / f"{name}.txt")
+        if requirement.marker is None or requirement.marker.evaluate()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +74,18 @@ def test_every_package_is_locked_by_version_and_hashes(lock: Path) -> None:
 def test_nothing_is_installed_but_what_is_locked() -> None:
     scripts = [*(ROOT / "scripts").iterdir(), ROOT / ".ci" / "run", ROOT / "Dockerfile"]
     lines = [line for script in scripts for line in re.sub(r"^#.*$", "", script.read_text(), flags=re.MULTILINE).splitlines()]
-    installs = [line for line in lines if re.search(r"\bpip\b.* install\b", line)]
-    assert len(installs) >= 4
+    installs = [line for line in lines if re.search(r"\bpip\b.* (?:install|wheel)\b", line)]
+    assert len(installs) >= 6
     # The project itself, without its dependencies, is the other kind.
-    assert [line for line in installs if "--require-hashes" not in line and "--no-deps --no-build-isolation" not in line] == []
+    assert [line for line in installs if not re.search("--require-hashes|--no-deps --no-(?:build-isolation|index)", line)] == []
+
+
+def test_what_builds_the_project_is_locked_apart_from_what_running_needs() -> None:
+    """So it can be taken away again, and either is what development is tested with."""
+    run, build = locked("run"), locked("build")
+    assert {canonicalize_name(Requirement(each).name) for each in PROJECT["build-system"]["requires"]} <= set(build)
+    assert set(run) & set(build) == set()
+    assert (run | build).items() <= locked("dev").items()
 
 
 def test_the_bill_of_materials_is_one(materials: str) -> None:
@@ -77,14 +94,13 @@ def test_the_bill_of_materials_is_one(materials: str) -> None:
 
 def test_the_bill_of_materials_has_what_running_needs_and_nothing_else(materials: str) -> None:
     document = json.loads(materials)
-    has = {canonicalize_name(each["name"]): each["version"] for each in document["components"]}
-    needs = {
-        canonicalize_name(requirement.name): str(requirement.specifier).removeprefix("==")
-        for requirement, _ in requirements(ROOT / "requirements" / "run.txt")
-        if requirement.marker is None or requirement.marker.evaluate()
-    }
-    assert has == needs
+    assert {canonicalize_name(each["name"]): each["version"] for each in document["components"]} == locked("run")
     assert document["metadata"]["component"]["name"] == "nativelink-gateway"
+
+
+def test_no_build_backend_is_in_the_bill_of_materials(materials: str) -> None:
+    has = {canonicalize_name(each["name"]) for each in json.loads(materials)["components"]}
+    assert has & {*locked("build"), "pip", "setuptools", "wheel"} == set()
 
 
 def test_every_licence_suits(materials: str) -> None:
