@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import re
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import json5
@@ -37,38 +39,46 @@ _NEWEST = kubernetes_validate.latest_version()
 _STATE = "/var/lib/nativelink-gateway/state"
 _FILE = "/etc/nativelink-gateway/gateway.json5"
 _ROLES = ("tap", "observe", "serve")
+#: Components that are not in the example.
+HTTPS = ("scheduler/https", "workers/https")
 
 
 @cache
-def rendered() -> list[dict[str, Any]]:
-    """Everything that `kubectl apply -k` would send."""
-    kustomize = [program("kubectl", "kubernetes-client"), "kustomize", str(DEPLOYED / "example")]
-    done = subprocess.run(kustomize, capture_output=True, text=True, check=False)  # noqa: S603
+def rendered(*more: str) -> list[dict[str, Any]]:
+    """Everything that `kubectl apply -k` would send of the example, and with more components."""
+    with TemporaryDirectory() as directory:
+        # Kustomize takes no absolute paths.
+        example, *components = (os.path.relpath(DEPLOYED / each, Path(directory).resolve()) for each in ("example", *more))
+        (Path(directory) / "kustomization.yaml").write_text(json.dumps({"resources": [example], "components": components}))
+        kustomize = [program("kubectl", "kubernetes-client"), "kustomize", directory if more else str(DEPLOYED / "example")]
+        done = subprocess.run(kustomize, capture_output=True, text=True, check=False)  # noqa: S603
     assert done.returncode == 0, done.stderr
     return list(yaml.safe_load_all(done.stdout))
 
 
-def one(kind: str, name: str) -> dict[str, Any]:
+def one(kind: str, name: str, *more: str) -> dict[str, Any]:
     """Of a generated one, without the end that its content gives its name."""
     (found,) = (
-        each for each in rendered() if each["kind"] == kind and re.fullmatch(rf"{name}(-[a-z0-9]{{10}})?", each["metadata"]["name"])
+        each
+        for each in rendered(*more)
+        if each["kind"] == kind and re.fullmatch(rf"{name}(-[a-z0-9]{{10}})?", each["metadata"]["name"])
     )
     return found
 
 
-def pod(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = one("Deployment", name)["spec"]["template"]["spec"]
+def pod(name: str, *more: str) -> dict[str, Any]:
+    found: dict[str, Any] = one("Deployment", name, *more)["spec"]["template"]["spec"]
     return found
 
 
-def sidecars() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = pod("nativelink-scheduler")["initContainers"]
+def sidecars(*more: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = pod("nativelink-scheduler", *more)["initContainers"]
     return found
 
 
-def containers() -> Iterator[dict[str, Any]]:
+def containers(*more: str) -> Iterator[dict[str, Any]]:
     """All, of all pods."""
-    for each in rendered():
+    for each in rendered(*more):
         if each["kind"] == "Deployment":
             spec = each["spec"]["template"]["spec"]
             yield from (*spec.get("initContainers", ()), *spec["containers"])
@@ -81,8 +91,9 @@ def config(tmp_path: Path) -> Config:
 
 
 @pytest.mark.parametrize("version", [_OLDEST, _NEWEST])
-def test_the_schemas_of_kubernetes_take_everything(version: str) -> None:
-    for each in rendered():
+@pytest.mark.parametrize("more", [(), HTTPS])
+def test_the_schemas_of_kubernetes_take_everything(version: str, more: tuple[str, ...]) -> None:
+    for each in rendered(*more):
         kubernetes_validate.validate(each, version, strict=True)
 
 
@@ -93,12 +104,13 @@ def test_the_schemas_would_refuse_what_is_wrong() -> None:
         kubernetes_validate.validate(wrong, _OLDEST, strict=True)
 
 
-def test_the_taps_are_up_first_and_down_last() -> None:
+@pytest.mark.parametrize("more", [(), HTTPS])
+def test_the_taps_are_up_first_and_down_last(more: tuple[str, ...]) -> None:
     """Sidecars start in their order, before NativeLink, each when the one before has started; they stop in the opposite order."""
-    assert [each["args"][0] for each in sidecars()] == list(_ROLES)
-    assert {each["restartPolicy"] for each in sidecars()} == {"Always"}
-    assert all("startupProbe" in each for each in sidecars())
-    assert [each["name"] for each in pod("nativelink-scheduler")["containers"]] == ["nativelink"]
+    assert [each["args"][0] for each in sidecars(*more)] == list(_ROLES)
+    assert {each["restartPolicy"] for each in sidecars(*more)} == {"Always"}
+    assert all("startupProbe" in each for each in sidecars(*more))
+    assert [each["name"] for each in pod("nativelink-scheduler", *more)["containers"]] == ["nativelink"]
 
 
 def test_there_is_time_for_everybody_to_stop(config: Config) -> None:

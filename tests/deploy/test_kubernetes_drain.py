@@ -9,7 +9,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from gateway.cli.arguments import parse
+from gateway.client.address import URL_VARIABLE
 from tests.deploy.test_kubernetes import one, pod
 
 _PLACES = ("/etc/nativelink-gateway-token", "/drained")
@@ -45,7 +48,9 @@ def drained(directory: Path, exit_code: int) -> tuple[str, list[str]]:
     return token, ["drain", *shlex.split(arguments)]
 
 
-def test_the_worker_of_the_pod_is_drained_with_the_token_that_is_a_file(tmp_path: Path) -> None:
+def test_the_worker_of_the_pod_is_drained_with_the_token_that_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (address,) = (each["value"] for each in drains()["env"] if each["name"] == URL_VARIABLE)
+    monkeypatch.setenv(URL_VARIABLE, address)
     token, arguments = drained(tmp_path, exit_code=0)
     assert token == "the token"  # noqa: S105 # a word
     options = parse(arguments)
