@@ -43,22 +43,24 @@ class ModelState:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckpointState:
-    """How the checkpoint is, from which observe began and which it writes."""
+class KeptState:
+    """How what observe keeps in state_dir is: the checkpoint, from which it began and which it writes, and drains."""
 
     #: What is shown was written then, Unix nanoseconds, and no tap has confirmed it; None: taps have.
     shown_from: int | None = None
-    #: Why none can be written; None: they can.
-    problem: str | None = None
+    #: Why no checkpoint can be written; None: they can.
+    checkpoint_problem: str | None = None
+    #: The same of drains.
+    drains_problem: str | None = None
 
 
-def assess(config: Config, link: LinkState, model: ModelState, checkpoint: CheckpointState = CheckpointState()) -> pb.Health:
+def assess(config: Config, link: LinkState, model: ModelState, kept: KeptState = KeptState()) -> pb.Health:
     """The health of what is shown."""
-    reasons = list(_reasons(config, link, model, checkpoint))
+    reasons = list(_reasons(config, link, model, kept))
     status = pb.Health.DEGRADED if reasons else pb.Health.HEALTHY
     if not link.is_fresh:
         status = pb.Health.UNHEALTHY
-    return pb.Health(status=status, reasons=reasons, notes=list(_notes(config, link, model, checkpoint)))
+    return pb.Health(status=status, reasons=reasons, notes=list(_notes(config, link, model, kept)))
 
 
 def describe_taps(config: Config, link: LinkState) -> list[pb.Tap]:
@@ -101,14 +103,14 @@ def _describe(listener: ListenerState, link: LinkState) -> pb.Tap:
     )
 
 
-def _reasons(config: Config, link: LinkState, model: ModelState, checkpoint: CheckpointState) -> Iterator[str]:
+def _reasons(config: Config, link: LinkState, model: ModelState, kept: KeptState) -> Iterator[str]:
     if not link.is_fresh:
         yield _unattached(link)
-        if checkpoint.shown_from is not None:
-            yield f"What is shown is the checkpoint of {_clock(checkpoint.shown_from)}: it is corrected when a tap is attached."
-    if link.detached and checkpoint.shown_from is not None:
+        if kept.shown_from is not None:
+            yield f"What is shown is the checkpoint of {_clock(kept.shown_from)}: it is corrected when a tap is attached."
+    if link.detached and kept.shown_from is not None:
         yield (
-            f"Of what goes by a tap process that is not attached, the checkpoint of {_clock(checkpoint.shown_from)} is shown: "
+            f"Of what goes by a tap process that is not attached, the checkpoint of {_clock(kept.shown_from)} is shown: "
             "it is corrected when that is attached."
         )
     for name, why in link.detached:
@@ -146,7 +148,7 @@ def _unattached(link: LinkState) -> str:
     return f"No tap is attached: its record link is silent for {link.silence_s:.0f} s. See whether the tap process is stopped."
 
 
-def _notes(config: Config, link: LinkState, model: ModelState, checkpoint: CheckpointState) -> Iterator[str]:
+def _notes(config: Config, link: LinkState, model: ModelState, kept: KeptState) -> Iterator[str]:
     if link.replay is not None:
         yield link.replay
     carried = {carries for tap in config.taps for carries in tap.carries}
@@ -185,10 +187,16 @@ def _notes(config: Config, link: LinkState, model: ModelState, checkpoint: Check
             f"The clock of the tap at {name} is {abs(behind_s):.0f} s {way} the one here, and so are the times that it brings: "
             "synchronise the clocks of both machines, then restart that tap."
         )
-    if checkpoint.problem is not None:
+    if kept.checkpoint_problem is not None:
         yield (
-            f"The checkpoint in {config.state_dir} (gateway.state_dir) cannot be written ({checkpoint.problem}): when observe "
+            f"The checkpoint in {config.state_dir} (gateway.state_dir) cannot be written ({kept.checkpoint_problem}): when observe "
             "restarts, what the tap no longer has will be missing. See whether the disk is full, and who may write there."
+        )
+    if kept.drains_problem is not None:
+        yield (
+            f"The drains in {config.state_dir} (gateway.state_dir) cannot be written ({kept.drains_problem}): new ones are "
+            "refused, and what became of the others may be forgotten when observe restarts. See whether the disk is full, and who "
+            "may write there."
         )
     for scheduler, count in sorted(model.foreign.items()):
         yield f"{count} messages belong to scheduler {scheduler!r}, which is not the one shown here ({config.scheduler_name!r})."

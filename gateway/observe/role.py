@@ -18,7 +18,7 @@ from gateway.observe.checkpoint.writer import CheckpointWriter
 from gateway.observe.dialling import Dial, dials, local_names
 from gateway.observe.draining import endpoint
 from gateway.observe.draining.coordinator import Coordinator, Surroundings
-from gateway.observe.health import CheckpointState
+from gateway.observe.health import KeptState
 from gateway.observe.introspection.answers import Answers
 from gateway.observe.introspection.drains import DrainAnswers
 from gateway.observe.introspection.feed import Feed
@@ -73,11 +73,12 @@ async def _go_on(config: Config, beginning: Beginning, dialled: Mapping[str, Dia
     def foreign() -> Counter[str]:
         return sum((translator.foreign for translator in translators.values()), Counter())
 
-    def checkpoint_state() -> CheckpointState:
-        return CheckpointState(None if observer.has_heard_all else beginning.written_at, writer.problem)
+    def kept() -> KeptState:
+        shown_from = None if observer.has_heard_all else beginning.written_at
+        return KeptState(shown_from, writer.problem, coordinator.unwritten)
 
     statistics = beginning.state.statistics
-    overview = Overview(config, model, statistics, link_states, foreign, checkpoint_state)
+    overview = Overview(config, model, statistics, link_states, foreign, kept)
     feed = Feed(PublishedState(model, overview, beginning.history, is_published=beginning.is_published))
     observer = Observer(model, statistics, translators, feed, local)
     writer = CheckpointWriter(config, beginning.state, lambda: observer.batches)

@@ -172,6 +172,27 @@ async def test_without_an_admin_service_nobody_is_shown_as_draining_though_the_c
         assert (shown[worker.id].is_draining, shown[worker.id].can_accept_work) == (False, True)
 
 
+async def test_health_has_a_note_while_drains_cannot_be_written(tmp_path: Path) -> None:
+    async def said(*, is_there: bool) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                health = (await stub.GetScheduler(pb.GetSchedulerRequest())).health
+                if any(f"The drains in {tmp_path}" in note for note in health.notes) is is_there:
+                    return
+                await asyncio.sleep(0.05)
+
+    async with Simulation(Settings(seed=10)) as simulation, tapped(simulation, tmp_path) as taps, observed(taps.config) as stub:
+        await simulation.add_worker(WorkerSpec("w-"), via=taps.taps["workers"])
+        in_the_way = tmp_path / "drains.json.new"
+        in_the_way.mkdir()
+        with pytest.raises(grpc.aio.AioRpcError, match="cannot be kept") as error:
+            await stub.Drain(pb.DrainRequest(id_prefix="w-"))
+        assert error.value.code() is grpc.StatusCode.UNAVAILABLE
+        await said(is_there=True)
+        in_the_way.rmdir()
+        await said(is_there=False)
+
+
 async def test_builds_go_on_while_nativelink_does_not_answer_the_admin_call(tmp_path: Path) -> None:
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()

@@ -10,7 +10,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.config.types import Address, Carries, Config, DialTls, ListenerTls, Tap
-from gateway.observe.health import CheckpointState, ModelState, assess, describe_processes, describe_taps
+from gateway.observe.health import KeptState, ModelState, assess, describe_processes, describe_taps
 from gateway.observe.links import LinkState, together
 from gateway.observe.taps import ListenerState, Refusals, TapRun
 from gateway.pb import introspection_pb2 as pb
@@ -93,7 +93,7 @@ def test_missed_records_are_a_reason_until_made_good() -> None:
 
 
 def test_a_state_that_no_tap_has_confirmed_is_said_to_be_old() -> None:
-    loaded = CheckpointState(shown_from=EPOCH)
+    loaded = KeptState(shown_from=EPOCH)
     health = assess(config(), LinkState(None, is_fresh=False, problem="down", run=None), WELL, loaded)
     assert health.status == pb.Health.UNHEALTHY
     assert health.reasons[1] == "What is shown is the checkpoint of 2023-11-14T22:13:20Z: it is corrected when a tap is attached."
@@ -101,10 +101,17 @@ def test_a_state_that_no_tap_has_confirmed_is_said_to_be_old() -> None:
 
 
 def test_a_checkpoint_that_cannot_be_written_is_a_note() -> None:
-    health = assess(config(), fresh(), WELL, CheckpointState(problem="No space left on device"))
+    health = assess(config(), fresh(), WELL, KeptState(checkpoint_problem="No space left on device"))
     assert health.status == pb.Health.HEALTHY
     (note,) = health.notes
     assert note.startswith("The checkpoint in /nonexistent (gateway.state_dir) cannot be written (No space left on device)")
+
+
+def test_drains_that_cannot_be_written_are_a_note() -> None:
+    health = assess(config(), fresh(), WELL, KeptState(drains_problem="No space left on device"))
+    assert health.status == pb.Health.HEALTHY
+    (note,) = health.notes
+    assert note.startswith("The drains in /nonexistent (gateway.state_dir) cannot be written (No space left on device)")
 
 
 def test_a_tap_without_connections_names_the_setting_and_the_address() -> None:
@@ -270,7 +277,7 @@ def test_a_replay_is_said_to_be_one_however_many_taps_were_recorded(count: int) 
 
 def test_what_of_a_checkpoint_no_process_has_confirmed_is_said() -> None:
     link = together(_two(is_fresh=False, problem="down"))
-    health = assess(config(), link, WELL, CheckpointState(shown_from=EPOCH))
+    health = assess(config(), link, WELL, KeptState(shown_from=EPOCH))
     assert "the checkpoint of 2023-11-14T22:13:20Z is shown" in health.reasons[0]
 
 

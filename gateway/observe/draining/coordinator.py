@@ -35,6 +35,8 @@ _LOOK_SHARE = 20
 IDLE_S = 1.0
 #: Progress is published and written down at most so often.
 PROGRESS_S = 1.0
+#: Where they could not be written down, it is tried again after so long, though nothing is different.
+REWRITE_S = 5.0
 #: Workers are known once everything has been observed for so long without a break: a tap says at first what there is.
 OBSERVED_S = 1.0
 #: How long a request waits for that, and for NativeLink.
@@ -182,6 +184,11 @@ class Coordinator:
             problems.append(f"It may be forgotten when observe restarts: {self._keeping.path}: {self._keeping.problem}")
         return "; ".join(problems) if drain.is_active else ""
 
+    @property
+    def unwritten(self) -> str | None:
+        """Why what is known of drains could not be written down; None: it could."""
+        return self._keeping.problem
+
     # What goes on.
 
     async def run(self) -> None:
@@ -192,7 +199,8 @@ class Coordinator:
                 self._wake.clear()
                 began = time.monotonic()
                 self._look(began)
-                if self._is_different and began - self._told_at >= PROGRESS_S:
+                since = began - self._told_at
+                if (self._is_different and since >= PROGRESS_S) or (self.unwritten is not None and since >= REWRITE_S):
                     await self._changed()
                 if self.register.busy or self._is_different:
                     await asyncio.sleep(max(LOOK_S, (time.monotonic() - began) * _LOOK_SHARE))
@@ -279,7 +287,11 @@ class Coordinator:
         self._keys.forget(time.time_ns())
         self._surroundings.publish()
         self._wake.set()
+        before = self.unwritten
         await self._keeping.write()
+        if before != self.unwritten:
+            # Drains say so.
+            self._surroundings.publish()
 
     def _as_it_is(self, worker_id: str) -> Target:
         """A worker that somebody undrained."""

@@ -33,6 +33,8 @@ class Keeping:
             except OSError as error:
                 self._told(error)
                 return False
+        if self.problem is not None:
+            logger.info("drains can be written again: %s", self.path)
         self.problem = None
         return True
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from gateway.config.types import Config
 from gateway.model.scheduler import SchedulerModel
 from gateway.observe import health
-from gateway.observe.health import CheckpointState, ModelState
+from gateway.observe.health import KeptState, ModelState
 from gateway.observe.introspection import shape
 from gateway.observe.introspection.accumulated import Accumulated
 from gateway.observe.links import LinkState, together
@@ -46,7 +46,7 @@ class Overview:
         statistics: Statistics,
         links: Callable[[], Mapping[str, LinkState]],
         foreign: Callable[[], dict[str, int]],
-        checkpoint: Callable[[], CheckpointState] = CheckpointState,
+        kept: Callable[[], KeptState] = KeptState,
     ) -> None:
         self._config = config
         self._model = model
@@ -54,7 +54,7 @@ class Overview:
         self._accumulated = Accumulated()
         self._links = links
         self._foreign = foreign
-        self._checkpoint = checkpoint
+        self._kept = kept
         #: How many anomalies there had been when `_anomalies` was encoded.
         self._anomalies_seen = 0
         self._anomalies = b""
@@ -75,7 +75,7 @@ class Overview:
             name=self._config.scheduler_name,
             up_since=optional_timestamp(model.up_since),
             counts=shape.counts(counts),
-            health=health.assess(self._config, link, partial, self._checkpoint()),
+            health=health.assess(self._config, link, partial, self._kept()),
             taps=health.describe_taps(self._config, link),
             tap_processes=health.describe_processes(links),
             anomalies=anomalies,

@@ -51,6 +51,7 @@ class Bench:
         self.service = service
         self.problem: str | None = None
         self.published = 0
+        self.told: Callable[[], None] = lambda: None
         self.is_tapped = False
         self.coordinator = Coordinator(
             self.observed.config,
@@ -64,6 +65,7 @@ class Bench:
 
     def _publish(self) -> None:
         self.published += 1
+        self.told()
 
     def settle(self) -> None:
         """Two seconds go by."""
@@ -237,6 +239,36 @@ async def test_a_drain_that_cannot_be_kept_is_not_begun_and_one_that_is_says_so(
         made.observed.worker("w-2")
         made.observed.play()
         await made.until(drain, lambda drain: made.coordinator.problem_of(drain) == "")
+
+
+async def test_what_could_not_be_written_down_is_tried_again_though_nothing_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PROGRESS_S", 1_000_000)
+    monkeypatch.setattr(module, "REWRITE_S", 0.1)
+    async with bench(tmp_path, "w-1") as made:
+        (tmp_path / f"{file.NAME}.new").mkdir()
+        with pytest.raises(UnreachableError, match=r"cannot be kept in .*: Is a directory"):
+            await made.coordinator.drain(PREFIX, "me", "")
+        (tmp_path / f"{file.NAME}.new").rmdir()
+        async with asyncio.timeout(PATIENCE_S):
+            while made.coordinator.unwritten is not None:  # noqa: ASYNC110 - what is waited for is another task's state
+                await asyncio.sleep(0.01)
+        assert (tmp_path / file.NAME).exists()
+
+
+async def test_that_a_drain_could_not_be_written_down_is_published_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PROGRESS_S", 1_000_000)
+    async with bench(tmp_path, "w-1") as made:
+        drain = await made.coordinator.drain(PREFIX, "me", "")
+        published: list[str] = []
+        made.told = lambda: published.append(made.coordinator.problem_of(drain))
+        (tmp_path / f"{file.NAME}.new").mkdir()
+        await made.coordinator.drain(PREFIX, "me", "")
+        assert published[-1].startswith("It may be forgotten when observe restarts")
+        (tmp_path / f"{file.NAME}.new").rmdir()
+        await made.coordinator.drain(PREFIX, "me", "")
+        assert published[-1] == ""
 
 
 async def test_where_workers_are_not_seen_nothing_can_be_drained(tmp_path: Path) -> None:
