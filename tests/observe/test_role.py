@@ -15,6 +15,7 @@ from gateway.config.types import Address, Cas, Config
 from gateway.observe import role
 from gateway.observe.checkpoint import file
 from gateway.observe.observer import Observer
+from gateway.observe.rejected import SUFFIX
 from gateway.pb import introspection_pb2 as pb
 from gateway.pb import tap_pb2
 from gateway.pb.introspection_pb2_grpc import IntrospectionStub
@@ -283,7 +284,7 @@ async def test_a_defect_is_not_met_again_by_the_next_start(
             async with socket.listening():
                 await role.run(settings, asyncio.Event())
     assert "observe ended by a defect" in caplog.text
-    assert (tmp_path / file.REJECTED).exists()
+    assert (tmp_path / f"{file.NAME}{SUFFIX}").exists()
     async with socket.listening(), observing(settings) as stub:
         await until(lambda: _is(stub, pb.Health.HEALTHY))
 
@@ -296,4 +297,4 @@ async def test_whatever_is_in_the_place_of_a_checkpoint_observe_starts(
     async with observing(config(tmp_path)) as stub:
         assert (await scheduler(stub)).counts.operations == 0
     assert "is not used: " in caplog.text
-    assert (tmp_path / file.REJECTED).read_bytes() == data
+    assert (tmp_path / f"{file.NAME}{SUFFIX}").read_bytes() == data

@@ -21,8 +21,6 @@ from gateway.observe.checkpoint import layout
 from gateway.observe.checkpoint.codec import VERSION
 
 NAME = "observe.checkpoint"
-#: One is kept, the latest.
-REJECTED = NAME + ".rejected"
 _NEW = NAME + ".new"
 
 _MAGIC = b"nlgw checkpoint\n"
@@ -134,17 +132,6 @@ def claim(folder: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def set_aside(folder: Path) -> str:
-    """Get a checkpoint that cannot be used out of the way; where it is then, in words."""
-    try:
-        (folder / NAME).replace(folder / REJECTED)
-    except FileNotFoundError:
-        return "it is gone"
-    except OSError as error:
-        return f"it stays where it is ({error.strerror})"
-    return f"it is set aside as {REJECTED}"
 
 
 def _sync(folder: Path) -> None:

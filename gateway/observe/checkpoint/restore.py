@@ -28,6 +28,7 @@ from gateway.observe.checkpoint.codec import DamagedError
 from gateway.observe.checkpoint.file import Contents, RejectedError
 from gateway.observe.checkpoint.state import State, subject
 from gateway.observe.introspection.history import History
+from gateway.observe.rejected import set_aside
 from gateway.observe.statistics import Statistics
 from gateway.observe.timestamps import timestamp
 from gateway.observe.translate import Translator
@@ -135,10 +136,9 @@ def _new_epoch() -> History:
 
 
 def _reject(folder: Path, why: str) -> None:
-    where = file.set_aside(folder)
-    logger.warning(
-        "the checkpoint %s is not used: %s; %s, and observe begins with what the tap still has", folder / file.NAME, why, where
-    )
+    path = folder / file.NAME
+    where = set_aside(path)
+    logger.warning("the checkpoint %s is not used: %s; %s, and observe begins with what the tap still has", path, why, where)
 
 
 def _clock(at: int) -> str:

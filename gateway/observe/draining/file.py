@@ -16,9 +16,9 @@ from typing import Any
 from gateway.observe.draining.keys import Keys, Use
 from gateway.observe.draining.records import Counts, Drain, DrainState, Kind, Selector, Target, TargetState, Wish
 from gateway.observe.draining.register import Register
+from gateway.observe.rejected import set_aside
 
 NAME = "drains.json"
-REJECTED = NAME + ".rejected"
 _NEW = NAME + ".new"
 _VERSION = 1
 #: Far above what the bounds allow.
@@ -70,11 +70,8 @@ def read(folder: Path) -> tuple[Register, Keys]:
     except OSError as error:
         logger.warning("%s cannot be read (%s): there are no drains; NativeLink goes on as it was told", path, error.strerror)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        with suppress(OSError):
-            path.replace(folder / REJECTED)
-        logger.warning(
-            "%s is damaged (%s) and set aside as %s: there are no drains; NativeLink goes on as it was told", path, error, REJECTED
-        )
+        where = set_aside(path)
+        logger.warning("%s is not used: %s; %s, and there are no drains; NativeLink goes on as it was told", path, error, where)
     return Register(), Keys()
 
 

@@ -137,17 +137,3 @@ def test_its_epoch_goes_on_once(tmp_path: Path) -> None:
 
 def test_what_cannot_be_claimed_is_not(tmp_path: Path) -> None:
     assert not file.claim(tmp_path)
-
-
-def test_the_latest_that_was_rejected_is_kept(tmp_path: Path) -> None:
-    for data in (b"one", b"two"):
-        put(tmp_path, data)
-        assert file.set_aside(tmp_path) == f"it is set aside as {file.REJECTED}"
-    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"two"]
-
-
-def test_what_cannot_be_set_aside_is_said_to_stay(tmp_path: Path) -> None:
-    assert file.set_aside(tmp_path) == "it is gone"
-    put(tmp_path, b"one")
-    (tmp_path / file.REJECTED).mkdir()
-    assert file.set_aside(tmp_path).startswith("it stays where it is (")

@@ -16,6 +16,7 @@ from gateway.observe.checkpoint import restore as module
 from gateway.observe.checkpoint.restore import OLDEST_NS, Beginning, give_up
 from gateway.observe.introspection.history import History
 from gateway.observe.observer import model_settings
+from gateway.observe.rejected import SUFFIX
 from gateway.observe.translate import Translator
 from tests.observe.checkpoint.saved import SOURCE, Following, eventful
 from tests.observe.checkpoint.test_file import saying
@@ -109,8 +110,8 @@ def test_one_that_cannot_be_used_is_set_aside_with_one_line(
     assert beginning.written_at is None
     (line,) = caplog.messages
     assert why in line
-    assert f"it is set aside as {file.REJECTED}, and observe begins with what the tap still has" in line
-    assert [path.name for path in tmp_path.iterdir()] == [file.REJECTED]
+    assert f"it is set aside as {file.NAME}{SUFFIX}, and observe begins with what the tap still has" in line
+    assert [path.name for path in tmp_path.iterdir()] == [file.NAME + SUFFIX]
     restored(settings)
     assert len(caplog.messages) == 1, "the next start does not meet it"
 

@@ -14,6 +14,7 @@ from gateway.observe.draining import file
 from gateway.observe.draining.keys import Keys, Use
 from gateway.observe.draining.records import Counts, DrainState, Kind, TargetState, Wish
 from gateway.observe.draining.register import Register
+from gateway.observe.rejected import SUFFIX
 from tests.observe.draining.workers import drain, worker, workers
 
 
@@ -72,7 +73,14 @@ def test_a_file_that_cannot_be_read_is_set_aside(damage: object, tmp_path: Path,
     assert list(register) == []
     assert "set aside as drains.json.rejected" in caplog.text
     assert not (tmp_path / file.NAME).exists()
-    assert (tmp_path / file.REJECTED).exists()
+    assert (tmp_path / f"{file.NAME}{SUFFIX}").exists()
+
+
+def test_a_file_that_cannot_be_set_aside_is_said_to_stay(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / file.NAME).write_text("damaged")
+    (tmp_path / f"{file.NAME}{SUFFIX}").mkdir()
+    file.read(tmp_path)
+    assert "it stays where it is (Is a directory), and there are no drains" in caplog.text
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), lambda inner: st.lists(inner, max_size=3)))
