@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 from gateway.client.address import DEFAULT_URL, TOKEN_VARIABLE, URL_VARIABLE
 from gateway.client.drain_arguments import DRAIN_COMMANDS, DRAIN_OPTIONS
+from gateway.client.values import interval, property_value, seconds
 
 COMMANDS = {
     "status": "ask a gateway: how it and the scheduler are, in one screen",
@@ -124,34 +125,10 @@ def _add_property(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--property",
         action="append",
-        type=_property,
+        type=property_value,
         metavar="NAME=VALUE",
         help="only with this platform property; may be given several times",
     )
-
-
-def _property(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not name or not equals:
-        raise argparse.ArgumentTypeError(f"{text}: NAME=VALUE")
-    return name, value
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0.0 <= seconds <= 86_400.0:
-        raise argparse.ArgumentTypeError(f"{text}: a number of seconds, a day at most")
-    return seconds
-
-
-def _interval(text: str) -> float:
-    seconds = _seconds(text)
-    if seconds < 0.2:
-        raise argparse.ArgumentTypeError(f"{text}: a number of seconds, 0.2 at least")
-    return seconds
 
 
 def _add_none(_: argparse.ArgumentParser) -> None:
@@ -174,7 +151,7 @@ def _add_operations(command: argparse.ArgumentParser) -> None:
 def _add_operation(command: argparse.ArgumentParser) -> None:
     command.add_argument("id", metavar="ID", help="the scheduler's or a client's, with or without its instance")
     command.add_argument("--wait-for", choices=("executing", "completed"), help="answer when it has got so far")
-    command.add_argument("--timeout", type=_seconds, default=60.0, metavar="S", help="or after so many seconds (default: 60)")
+    command.add_argument("--timeout", type=seconds, default=60.0, metavar="S", help="or after so many seconds (default: 60)")
 
 
 def _add_watch(command: argparse.ArgumentParser) -> None:
@@ -182,7 +159,7 @@ def _add_watch(command: argparse.ArgumentParser) -> None:
     _add_age(command)
     _add_property(command)
     command.add_argument(
-        "--interval", type=_interval, default=1.0, metavar="S", help="seconds between looks, 0.2 at least (default: 1)"
+        "--interval", type=interval, default=1.0, metavar="S", help="seconds between looks, 0.2 at least (default: 1)"
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 
+from gateway.client.values import property_value, seconds
+
 DRAIN_COMMANDS = {
     "drain": "ask a gateway: that workers get no more work, and perhaps wait until they run nothing",
     "undrain": "ask a gateway: that workers get work again",
@@ -41,31 +43,17 @@ def add_drains(command: argparse.ArgumentParser) -> None:
 def _add_selectors(which: argparse._MutuallyExclusiveGroup) -> None:
     which.add_argument("--id-prefix", metavar="TEXT", help="workers whose id begins so, also those that connect later")
     which.add_argument(
-        "--property", type=_property, metavar="NAME=VALUE", help="workers that declare it, also those that connect later"
+        "--property", type=property_value, metavar="NAME=VALUE", help="workers that declare it, also those that connect later"
     )
 
 
 def _add_wait(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--wait", type=_wait, metavar="S", help="until all are safe to delete, for so many seconds at most; then 1 if they are not"
+        "--wait",
+        type=seconds,
+        metavar="S",
+        help="until all are safe to delete, for so many seconds at most; then 1 if they are not",
     )
-
-
-def _property(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not name or not equals:
-        raise argparse.ArgumentTypeError(f"{text}: NAME=VALUE")
-    return name, value
-
-
-def _wait(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0.0 <= seconds <= 86_400.0:
-        raise argparse.ArgumentTypeError(f"{text}: a number of seconds, a day at most")
-    return seconds
 
 
 DRAIN_OPTIONS: Mapping[str, Callable[[argparse.ArgumentParser], None]] = {
