@@ -81,7 +81,7 @@ def _token(_: ExitStack, directory: Path, options: argparse.Namespace, verdicts:
     config = _config(directory)
     made = [make_token(f"number {number}", Role.READER, 0.0) for number in range(TOKENS_MAX)]
     change_tokens(config.tokens_file, lambda _: [token for _, token in made])
-    gate = Gate(config, KnownTokens(config))
+    gate = Gate(config, KnownTokens(config), on_loopback=False)
     text, token = made[TOKENS_MAX // 2]
     request = _request(Authorization=f"Bearer {text}")
     basic = _request(Authorization=f"Basic {b64encode(b'grafana:' + text[-64:].encode()).decode()}")
@@ -106,7 +106,7 @@ def _jwt(_: ExitStack, directory: Path, options: argparse.Namespace, verdicts: V
     issuer = Issuer()
     settings_ = settings(directory / "jwks.json", issuer)
     config = replace(_config(directory), credentials=Credentials(jwt=settings_))
-    gate = Gate(config, KnownTokens(config))
+    gate = Gate(config, KnownTokens(config), on_loopback=False)
     token = issuer.token(exp=int(time.time()) + 3_600)
     request = _request(Authorization=f"Bearer {token}")
     public = issuer.key.public_key()
@@ -121,7 +121,7 @@ def _jwt(_: ExitStack, directory: Path, options: argparse.Namespace, verdicts: V
 
 def _local(_: ExitStack, directory: Path, options: argparse.Namespace, verdicts: Verdicts) -> None:
     config = _config(directory)
-    gate, request = Gate(config, KnownTokens(config)), _request()
+    gate, request = Gate(config, KnownTokens(config), on_loopback=False), _request()
     found = _measured(verdicts, options, {"gateway": lambda: gate.admit(request, Role.READER)})
     verdicts.below("microseconds a check", found["gateway"], floor=CEILING_US)
 

@@ -6,7 +6,6 @@ Credentials are no cookies: a page shows a token itself, in Authorization, so Ac
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import cast
 
 from aiohttp import web
 from aiohttp.hdrs import (
@@ -21,7 +20,6 @@ from aiohttp.hdrs import (
 )
 
 from gateway.serve.description.entry import Route
-from gateway.serve.problems import Handler
 from gateway.serve.reply import NO_CONTENT, OPEN, Reply
 
 #: What a request may say besides what any page may.
@@ -63,16 +61,10 @@ class Cors:
         }
         return Reply(b"", status=NO_CONTENT, headers=headers, caching=OPEN)
 
-    def share(self, handler: Handler) -> Handler:
-        """The middleware: what is answered, error or not, may be read by pages of the origins."""
-
-        async def shared(request: web.BaseRequest) -> web.StreamResponse:
-            reply = cast("Reply", await handler(request))
-            reply.vary(ORIGIN)
-            origin = request.headers.get(ORIGIN)
-            if origin in self._origins:
-                reply.headers[ACCESS_CONTROL_ALLOW_ORIGIN] = origin
-                reply.headers[ACCESS_CONTROL_EXPOSE_HEADERS] = self._exposed
-            return reply
-
-        return shared
+    def share(self, request: web.BaseRequest, reply: Reply) -> None:
+        """What is answered, error or not, may be read by pages of the origins."""
+        reply.vary(ORIGIN)
+        origin = request.headers.get(ORIGIN)
+        if origin in self._origins:
+            reply.headers[ACCESS_CONTROL_ALLOW_ORIGIN] = origin
+            reply.headers[ACCESS_CONTROL_EXPOSE_HEADERS] = self._exposed

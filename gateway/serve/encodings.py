@@ -70,6 +70,11 @@ def compress(coding: str, data: bytes) -> bytes:
     return gzip.compress(data, _GZIP_LEVEL, mtime=0)
 
 
+def already(body: ListBody, coding: str) -> bytes | None:
+    """The body in this coding, or as it is where it is short; None: it has to be made."""
+    return body.json if coding == IDENTITY or len(body.json) < LEAST_BYTES else body.twins.get(coding)
+
+
 class Twins:
     """Compressed bodies beside plain ones, each made once however many ask for it at the same time."""
 
@@ -79,7 +84,7 @@ class Twins:
 
     async def get(self, body: ListBody, coding: str, bodies: Bodies) -> bytes:
         """The body in this coding; `bodies`, where it is kept, counts it."""
-        twin = body.twins.get(coding)
+        twin = already(body, coding)
         if twin is not None:
             return twin
         if len(body.json) <= _LOOP_BYTES:

@@ -10,7 +10,7 @@ from gateway.query.page import Page
 from gateway.serve.asked import Asked
 from gateway.serve.bodies import ListBody, json_list
 from gateway.serve.details import Details
-from gateway.serve.encodings import IDENTITY, LEAST_BYTES, Twins, choose
+from gateway.serve.encodings import Twins, already, choose
 from gateway.serve.events import wire
 from gateway.serve.parameters import PAGE_TOKEN, operations_query, workers_query
 from gateway.serve.queries import OperationsQuery, WorkersQuery
@@ -40,6 +40,20 @@ class Lists:
         self._search = Search()
         self._twins = Twins()
 
+    def workers_at_once(self, asked: Asked, replica: Replica) -> Reply | None:
+        """A page of workers; None: it has to be waited for.
+
+        Raises:
+            ProblemError: 400; so with `operations_at_once`.
+        """
+        query = workers_query(asked.target)
+        return None if query.is_full else self._kept(asked, replica, query, replica.state_of_workers)
+
+    def operations_at_once(self, asked: Asked, replica: Replica) -> Reply | None:
+        """A page of operations; None: it has to be waited for."""
+        query = operations_query(asked.target).at(self._now())
+        return None if query.is_full else self._kept(asked, replica, query, replica.state_of(query.filter))
+
     async def workers(self, asked: Asked, replica: Replica) -> Reply:
         """A page of workers.
 
@@ -61,22 +75,34 @@ class Lists:
         state = replica.state_of(query.filter)
         return await self._basic(asked, replica, query, state, lambda: self._search.operations(replica, query))
 
-    async def _basic(
-        self, asked: Asked, replica: Replica, query: WorkersQuery | OperationsQuery, state: State, find: _Find[_AnyRow]
-    ) -> Reply:
+    def _kept(self, asked: Asked, replica: Replica, query: WorkersQuery | OperationsQuery, state: State) -> Reply | None:
         """As documented; the body is not even looked for where the client has it."""
-        coding, position = choose(asked.accepts), wire.position(replica.epoch, replica.number)
+        coding = choose(asked.accepts)
         tag = list_tag(state.fingerprint, query, coding)
         if has_already(asked.if_none_match, tag):
             reply = Reply(b"", status=NOT_MODIFIED, headers=self._upstream.age_header())
         else:
             body = replica.bodies.get(query, state.revision)
-            if body is None:
-                state, found = await find()
-                tag = list_tag(state.fingerprint, query, coding)
-                body = replica.keep(query, state.revision, found)
-            reply = await self._reply(asked.target, replica, body, coding)
+            data = already(body, coding) if body is not None else None
+            if body is None or data is None:
+                return None
+            reply = self._listed(asked.target, body, data, coding)
         reply.headers["ETag"] = tag
+        reply.headers[REVISION] = wire.position(replica.epoch, replica.number)
+        return reply
+
+    async def _basic(
+        self, asked: Asked, replica: Replica, query: WorkersQuery | OperationsQuery, state: State, find: _Find[_AnyRow]
+    ) -> Reply:
+        """As `_kept`, where something of it is not there yet."""
+        coding, position = choose(asked.accepts), wire.position(replica.epoch, replica.number)
+        body = replica.bodies.get(query, state.revision)
+        if body is None:
+            state, found = await find()
+            body = replica.keep(query, state.revision, found)
+        data = await self._twins.get(body, coding, replica.bodies)
+        reply = self._listed(asked.target, body, data, coding)
+        reply.headers["ETag"] = list_tag(state.fingerprint, query, coding)
         reply.headers[REVISION] = position
         return reply
 
@@ -96,14 +122,13 @@ class Lists:
             _, found = await find()
             body = ListBody(json_list(await fetch(found.rows)), found.total, found.next_token)
             replica.bodies.put(query, moment, body)
-        reply = await self._reply(asked.target, replica, body, choose(asked.accepts))
+        coding = choose(asked.accepts)
+        data = await self._twins.get(body, coding, replica.bodies)
+        reply = self._listed(asked.target, body, data, coding)
         reply.headers[REVISION] = position
         return reply
 
-    async def _reply(self, target: Target, replica: Replica, body: ListBody, coding: str) -> Reply:
-        data = body.json
-        if coding != IDENTITY and len(data) >= LEAST_BYTES:
-            data = await self._twins.get(body, coding, replica.bodies)
+    def _listed(self, target: Target, body: ListBody, data: bytes, coding: str) -> Reply:
         reply = Reply(data, headers=self._upstream.age_header())
         if data is not body.json:
             reply.headers["Content-Encoding"] = coding

@@ -6,7 +6,6 @@ Nowhere else is an error made into an answer.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
@@ -64,19 +63,9 @@ def quoted(text: str) -> str:
     return text if len(text) <= _QUOTED_CHARACTERS else f"{text[:_QUOTED_CHARACTERS]}…"
 
 
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-
-
-def answer_problems(handler: Handler) -> Handler:
-    """The middleware: problems become their replies; a defect becomes 500 without details, which are in the log."""
-
-    async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except ProblemError as problem:
-            return problem.reply()
-        except Exception:
-            logger.exception("a request failed: %s %s", request.method, quoted(request.raw_path))
-            return problem_reply(500, "Internal error; details are in the log of nativelink-gateway serve")
-
-    return answer
+def error_reply(request: web.BaseRequest, error: Exception) -> Reply:
+    """What is said of whatever was raised: of a problem what it says, of a defect 500 without details, which are in the log."""
+    if isinstance(error, ProblemError):
+        return error.reply()
+    logger.error("a request failed: %s %s", request.method, quoted(request.raw_path), exc_info=error)
+    return problem_reply(500, "Internal error; details are in the log of nativelink-gateway serve")

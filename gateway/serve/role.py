@@ -15,6 +15,7 @@ from aiohttp import web
 
 from gateway.config.types import Address, Config
 from gateway.errors import StartError
+from gateway.serve.answering import Answering
 from gateway.serve.authentication.opening import open_gate
 from gateway.serve.clock import steady_clock
 from gateway.serve.connections.acceptor import Acceptor
@@ -87,7 +88,8 @@ async def run(
     routes = Routes(upstream, overview, siblings, config.state_dir, now=steady)
     admission = Admission(config.http_options.connections_per_peer, connections_that_fit(config.http_options.connections))
     origins = config.http_options.cors_origins
-    server = make_server(routes, gate, admission, Cors(origins, table.ROUTES) if origins else None)
+    answering = Answering(routes, gate, Cors(origins, table.ROUTES) if origins else None)
+    server = make_server(answering, admission)
     encryption = CurrentContext(config.http_tls) if config.http_tls is not None else None
     runner = web.ServerRunner(server, shutdown_timeout=config.stop_timeout_s * _SHUTDOWN_SHARE)
     await runner.setup()

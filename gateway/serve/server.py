@@ -1,4 +1,4 @@
-"""Server: routes and a gate come in, an aiohttp server whose every answer but one is JSON goes out.
+"""Server: what answers requests comes in, an aiohttp server whose every answer but one is JSON goes out.
 
 It is aiohttp's low-level server: no Application, so that an address with any id in it is looked up here, once, and nothing but the
 routes answers.
@@ -8,25 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from functools import partial
-from time import perf_counter
+from collections.abc import Awaitable, Callable
+from typing import cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
-from gateway.config.types import Role
-from gateway.serve.authentication.caller import AGAIN, CALLER, Caller
-from gateway.serve.authentication.gate import Gate
+from gateway.serve.answering import TOO_LONG, Answering
 from gateway.serve.connections.admission import Admission, Full, Place
 from gateway.serve.connections.connection import Answers, Connection
-from gateway.serve.connections.limits import BODY_BYTES, HEAD_BYTES, HEAD_S, LINE_BYTES, RETRY_AFTER_S
+from gateway.serve.connections.limits import HEAD_S, LINE_BYTES, RETRY_AFTER_S
 from gateway.serve.connections.untaken import Untaken
-from gateway.serve.cors import Cors
-from gateway.serve.metrics.latencies import OTHER
-from gateway.serve.problems import Handler, ProblemError, answer_problems, problem_reply
+from gateway.serve.problems import problem_reply
 from gateway.serve.reply import Reply
-from gateway.serve.routes import ROUTE, Routes
 
 #: How often connections are looked at.
 _LOOK_S = 1.0
@@ -39,12 +33,28 @@ logger = logging.getLogger(__name__)
 class JsonServer(web.Server):
     """All connections."""
 
-    def __init__(self, handler: Handler, admission: Admission, *, handler_cancellation: bool = False) -> None:
-        """Args: what answers requests; who gets in; whether that ends when the peer goes."""
+    def __init__(
+        self,
+        answer: Callable[[web.BaseRequest], Awaitable[Reply]],
+        at_once: Callable[[web.BaseRequest], Reply | None],
+        admission: Admission,
+        *,
+        handler_cancellation: bool = False,
+    ) -> None:
+        """What it is made of.
+
+        Args:
+            answer: makes the reply to a request.
+            at_once: likewise, if there is nothing to wait for.
+            admission: who gets in.
+            handler_cancellation: whether an answer that is waited for ends when the peer goes.
+        """
+        # What aiohttp asks of a response, a Reply has.
+        handler = cast("Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]", answer)
         super().__init__(handler, handler_cancellation=handler_cancellation)
         self._untaken = Untaken()
         self._connected: set[Connection] = set()
-        self._answers = Answers(_unreadable, _LATE.unasked(), _LONG.unasked())
+        self._answers = Answers(at_once, _unreadable, _LATE.unasked(), _LONG.unasked())
         self.admission = admission
         admission.make_room = self._make_room
 
@@ -80,58 +90,10 @@ class JsonServer(web.Server):
         return True
 
 
-def make_server(routes: Routes, gate: Gate, admission: Admission, cors: Cors | None) -> JsonServer:
-    """A server of the routes; call it within a running loop. `cors`: whose pages may read; None: nobody's."""
-
-    async def permitted(request: web.BaseRequest) -> web.StreamResponse:
-        check_size(request)
-        if cors is not None and (preflight := cors.preflight(request, routes.methods)) is not None:
-            return preflight
-        try:
-            target, found = routes.find(request)
-        except ProblemError:
-            # Whoever may not read is not told what is wrong with the address either.
-            gate.admit(request, Role.READER)
-            raise
-        if found.role is not None:
-            admit: Callable[[], Caller] = partial(gate.admit, request, found.role)
-            try:
-                request[CALLER] = admit()
-                request[AGAIN] = admit
-            except ProblemError as problem:
-                if found.role is Role.OPERATOR:
-                    await routes.audit.refuse(request.remote, request.method, target.path, problem)
-                raise
-        return await routes.answer(request, target, found)
-
-    handler: Handler = answer_problems(permitted)
-    if cors is not None:
-        handler = cors.share(handler)
-
-    async def timed(request: web.BaseRequest) -> web.StreamResponse:
-        began = perf_counter()
-        reply = await handler(request)
-        routes.latencies.observe(request.get(ROUTE, OTHER), reply.status, perf_counter() - began)
-        return reply
-
+def make_server(answering: Answering, admission: Admission) -> JsonServer:
+    """A server of all requests; call it within a running loop."""
     # Who goes is not waited for, nor looked for.
-    return JsonServer(timed, admission, handler_cancellation=True)
-
-
-def check_size(request: web.BaseRequest) -> None:
-    """What could only be seen of the whole head.
-
-    Raises:
-        ProblemError: 413 or 431.
-    """
-    if request.body_exists and (request.content_length or 0) > BODY_BYTES:
-        raise ProblemError(413, f"The body has more than {BODY_BYTES} bytes", closes=True)
-    connection = request.protocol
-    if isinstance(connection, Connection) and connection.may_be_long:
-        # With it came others, perhaps.
-        size = len(request.raw_path) + sum(len(name) + len(value) + 4 for name, value in request.raw_headers)
-        if size > HEAD_BYTES:
-            raise ProblemError(431, _LONG_TEXT, closes=True)
+    return JsonServer(answering.answer, answering.at_once, admission, handler_cancellation=True)
 
 
 def refusals(admission: Admission) -> dict[Full, bytes]:
@@ -157,6 +119,5 @@ def _unreadable(error: BaseException | None) -> Reply:
     return reply
 
 
-_LONG_TEXT = f"Request line and headers have more than {HEAD_BYTES} bytes together"
-_LONG = problem_reply(431, _LONG_TEXT)
+_LONG = problem_reply(431, TOO_LONG)
 _LATE = problem_reply(408, f"The request's head was not complete within {HEAD_S:g} s")

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from gateway.serve.problems import bad_request
-
-#: Addresses that are remembered; dashboards ask the same few again and again.
-_REMEMBERED = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +18,6 @@ class Target:
     parameters: tuple[tuple[str, str], ...]
 
 
-@lru_cache(_REMEMBERED)
 def parse_target(raw: str) -> Target:
     """Decode a request target, in origin form or in absolute form (RFC 9112 section 3.2).
 

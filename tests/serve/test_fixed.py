@@ -12,19 +12,20 @@ LONG = b"[%s]" % b",".join([b"1"] * LEAST_BYTES)
 
 
 def asked(accepts: str = "", if_none_match: str | None = None) -> Asked:
-    return Asked(Target("/", ()), "", accepts, if_none_match)
+    headers = {"Accept-Encoding": accepts} | ({"If-None-Match": if_none_match} if if_none_match is not None else {})
+    return Asked(Target("/", ()), "", headers)
 
 
 def test_each_coding_has_its_own_tag_and_is_made_once() -> None:
     fixed = Fixed(LONG)
     replies = {coding: fixed.reply(asked(coding)) for coding in ("", "gzip", "zstd")}
-    assert replies[""]._content == LONG
-    assert gzip.decompress(replies["gzip"]._content) == LONG
-    assert zstandard.ZstdDecompressor().decompress(replies["zstd"]._content) == LONG
+    assert replies[""]._body == LONG
+    assert gzip.decompress(replies["gzip"]._body) == LONG
+    assert zstandard.ZstdDecompressor().decompress(replies["zstd"]._body) == LONG
     assert len({reply.headers["ETag"] for reply in replies.values()}) == 3
     for coding, reply in replies.items():
         assert reply.headers.get("Content-Encoding", "") == coding
-        assert fixed.reply(asked(coding))._content is reply._content
+        assert fixed.reply(asked(coding))._body is reply._body
 
 
 @pytest.mark.parametrize("coding", ["", "gzip"])
@@ -32,11 +33,11 @@ def test_who_has_it_is_not_sent_it(coding: str) -> None:
     fixed = Fixed(LONG)
     first = fixed.reply(asked(coding))
     again = fixed.reply(asked(coding, first.headers["ETag"]))
-    assert (again.status, again._content) == (304, b"")
+    assert (again.status, again._body) == (304, b"")
     assert again.headers["ETag"] == first.headers["ETag"]
     assert "Content-Encoding" not in again.headers
 
 
 def test_what_is_short_is_never_compressed() -> None:
     reply = Fixed(b"[]").reply(asked("gzip"))
-    assert (reply._content, "Content-Encoding" in reply.headers) == (b"[]", False)
+    assert (reply._body, "Content-Encoding" in reply.headers) == (b"[]", False)

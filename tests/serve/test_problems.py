@@ -1,10 +1,7 @@
-import asyncio
-from typing import cast
-
 import pytest
-from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 
-from gateway.serve.problems import answer_problems, bad_request, not_found, not_ready, quoted
+from gateway.serve.problems import bad_request, error_reply, not_found, not_ready, quoted
 
 
 def test_a_problem_says_its_status_and_its_text() -> None:
@@ -15,7 +12,7 @@ def test_a_problem_says_its_status_and_its_text() -> None:
 
 def test_a_reply_has_the_problems_headers() -> None:
     reply = not_ready("soon").reply()
-    assert (reply.status, reply.reason, reply.headers["Retry-After"]) == (503, "Service Unavailable", "1")
+    assert (reply.status, reply.headers["Retry-After"]) == (503, "1")
 
 
 def test_what_is_quoted_is_bounded() -> None:
@@ -23,9 +20,16 @@ def test_what_is_quoted_is_bounded() -> None:
     assert quoted("a" * 201) == "a" * 200 + "…"
 
 
-async def test_cancellation_is_no_problem() -> None:
-    async def cancelled(request: web.BaseRequest) -> web.StreamResponse:
-        raise asyncio.CancelledError
+def test_a_defect_is_in_the_log_and_not_in_the_answer(caplog: pytest.LogCaptureFixture) -> None:
+    request = make_mocked_request("GET", "/api/v1/workers")
+    reply = error_reply(request, KeyError("inner"))
+    assert (reply.status, b"inner" in reply.unasked()) == (500, False)
+    (record,) = caplog.records
+    assert record.getMessage() == "a request failed: GET /api/v1/workers"
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], KeyError)
 
-    with pytest.raises(asyncio.CancelledError):
-        await answer_problems(cancelled)(cast("web.BaseRequest", None))
+
+def test_a_problem_is_its_own_reply() -> None:
+    reply = error_reply(make_mocked_request("GET", "/"), not_ready("soon"))
+    assert (reply.status, reply.unasked().endswith(b'{"error":"soon"}')) == (503, True)

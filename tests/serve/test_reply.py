@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -11,7 +11,6 @@ from aiohttp import web
 from gateway.serve.connections import connection as connection_module
 from gateway.serve.connections.acceptor import Acceptor
 from gateway.serve.connections.admission import Admission
-from gateway.serve.problems import Handler
 from gateway.serve.reply import Reply
 from gateway.serve.server import JsonServer
 from tests.serve.running import Client, eventually
@@ -61,9 +60,15 @@ class Running:
         await self.server.end()
 
 
-async def serve(handler: Handler) -> tuple[Running, int]:
+def never(_: web.BaseRequest) -> None:
+    """Nothing is answered at once."""
+
+
+async def serve(
+    answer: Callable[[web.BaseRequest], Awaitable[Reply]], at_once: Callable[[web.BaseRequest], Reply | None] = never
+) -> tuple[Running, int]:
     admission = Admission(10, 10)
-    server = JsonServer(handler, admission)
+    server = JsonServer(answer, at_once, admission)
     runner = web.ServerRunner(server, shutdown_timeout=0.1)
     await runner.setup()
     listener = socket.create_server(("127.0.0.1", 0))
@@ -72,14 +77,15 @@ async def serve(handler: Handler) -> tuple[Running, int]:
     return Running(server, runner, acceptor), port
 
 
-@pytest.fixture
-async def site() -> AsyncIterator[Site]:
+@pytest.fixture(params=["at once", "by a task"])
+async def site(request: pytest.FixtureRequest) -> AsyncIterator[Site]:
     made: list[Site] = []
 
-    async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        return Observed(LARGE, made[0].ends)
+    async def answer(request: web.BaseRequest) -> Reply:
+        begun = request.protocol.begun() if isinstance(request.protocol, connection_module.Connection) else None
+        return begun or Observed(LARGE, made[0].ends)
 
-    running, port = await serve(answer)
+    running, port = await serve(answer, (lambda _: Observed(LARGE, made[0].ends)) if request.param == "at once" else never)
     made.append(Site(Client(port)))
     yield made[0]
     await running.close()
@@ -89,6 +95,25 @@ async def test_a_large_body_arrives_whole(site: Site) -> None:
     answer = await site.client.get("/")
     assert answer.body == LARGE
     assert site.ends == ["written"]
+
+
+async def test_who_asks_again_before_it_is_taken_is_answered_then(site: Site) -> None:
+    request = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.client.port, limit=len(LARGE))
+    for _ in range(3):
+        writer.write(request)
+        await writer.drain()
+        await asyncio.sleep(0.01)
+    for _ in range(3):
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 OK")
+        assert await reader.readexactly(len(LARGE)) == LARGE
+    writer.close()
+
+    async def ended() -> bool:
+        return site.ends == ["written"] * 3
+
+    await eventually(ended)
 
 
 async def test_a_peer_that_goes_away_is_forgotten(site: Site) -> None:
@@ -120,7 +145,7 @@ async def test_a_peer_that_left_before_the_answer_costs_no_write() -> None:
     ends: list[str] = []
     release = asyncio.Event()
 
-    async def late(request: web.BaseRequest) -> web.StreamResponse:
+    async def late(request: web.BaseRequest) -> Reply:
         await release.wait()
         return Observed(b"{}", ends)
 

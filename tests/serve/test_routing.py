@@ -5,6 +5,7 @@ import pytest
 from gateway.serve.authentication.role import Role
 from gateway.serve.description.entry import Route
 from gateway.serve.routing import Found, Routing
+from gateway.serve.target import Target
 
 
 def route(method: str, path: str, role: Role | None = Role.READER) -> Route:
@@ -36,13 +37,13 @@ ROUTING = Routing([LIST, ADD, ONE, DRAIN, LIVE])
     ],
 )
 def test_a_method_and_a_path_have_their_route(method: str, path: str, found: Route, id_: str) -> None:
-    assert ROUTING.find(method, path) == Found(found, id_, found.path, found.methods, found.role)
+    assert ROUTING.find(method, path) == Found(method, Target(path, ()), found, id_, found.path, found.methods, found.role)
 
 
 @pytest.mark.parametrize("path", ["/", "", "/worker", "/workers/", "/workersa", "/livez/", "/livez/a"])
 def test_what_is_no_route_is_a_readers_to_know(path: str) -> None:
-    assert ROUTING.find("GET", path) == Found(None)
-    assert Found(None).role is Role.READER
+    found = ROUTING.find("GET", path)
+    assert (found.route, found.path, found.allowed, found.role) == (None, None, (), Role.READER)
 
 
 @pytest.mark.parametrize(
@@ -57,4 +58,4 @@ def test_what_is_no_route_is_a_readers_to_know(path: str) -> None:
 def test_another_method_is_told_which_ones_there_are(
     method: str, path: str, template: str, allowed: tuple[str, ...], role: Role | None
 ) -> None:
-    assert ROUTING.find(method, path) == Found(None, "", template, allowed, role)
+    assert ROUTING.find(method, path) == Found(method, Target(path, ()), None, "", template, allowed, role)

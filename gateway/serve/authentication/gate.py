@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from aiohttp import web
 from aiohttp.hdrs import AUTHORIZATION
@@ -32,9 +32,7 @@ _NAMELESS = frozenset({Kind.ANYBODY, Kind.LOOPBACK})
 class Gate:
     """Knows who may do what."""
 
-    def __init__(
-        self, config: Config, tokens: KnownTokens, *, on_loopback: bool = False, unix: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, config: Config, tokens: KnownTokens, *, on_loopback: bool, unix: Callable[[], float] = time.time) -> None:
         """Reads what else is accepted.
 
         Args:
@@ -57,7 +55,13 @@ class Gate:
             self._web_tokens = web_tokens(credentials.jwt)
 
     def admit(self, request: web.BaseRequest, role: Role) -> Caller:
-        """Who asks.
+        """Who asks, and from where. Raises as `identify`."""
+        identity = self.identify(request, role)
+        # There is one: who has none may do nothing.
+        return Caller(identity.name, identity.kind, cast("Role", identity.role), request.remote)
+
+    def identify(self, request: web.BaseRequest, role: Role) -> Identity:
+        """Who asks, who may.
 
         Raises:
             ProblemError: 401, it is not known who; 403, they may not.
@@ -77,7 +81,7 @@ class Gate:
             raise foreign_host()
         if identity.role is None or not identity.role.includes(role):
             raise role_missing(role)
-        return Caller(identity.name, identity.kind, identity.role, request.remote)
+        return identity
 
     def notes(self) -> list[str]:
         """What a person should know, for health."""

@@ -18,7 +18,7 @@ from gateway.serve.authentication.token_file import TokenFileError
 logger = logging.getLogger(__name__)
 
 
-def open_gate(config: Config, *, on_loopback: bool = False) -> Gate:
+def open_gate(config: Config, *, on_loopback: bool) -> Gate:
     """The gate of a process that serves; `on_loopback`: only this machine can connect to it."""
     gate = Gate(config, KnownTokens(config), on_loopback=on_loopback)
     mode = f'gateway.authentication is "{config.authentication.value}"'

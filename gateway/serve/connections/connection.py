@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from gateway.serve.connections.admission import Place
@@ -24,16 +26,35 @@ from gateway.serve.connections.limits import (
 )
 from gateway.serve.connections.untaken import Untaken
 
+if TYPE_CHECKING:
+    from gateway.serve.reply import Reply
+
+
+#: A head up to this is known again: 8 MiB for all connections that there are at most, and some times that for what it says.
+_KNOWN_BYTES = 1_024
+_END_OF_HEAD = b"\r\n\r\n"
+
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What is said where aiohttp makes no request."""
+    """What is said outside of aiohttp's task for requests."""
 
+    #: To a request without a body, of a size that is allowed; None: it has to be waited for.
+    at_once: Callable[[web.BaseRequest], Reply | None]
     #: Of bytes that are no request; the error says why.
-    unreadable: Callable[[BaseException | None], web.StreamResponse]
+    unreadable: Callable[[BaseException | None], Reply]
     #: Whole, of a head that is not complete in time, and of one that is too long.
     late: bytes
     long: bytes
+
+
+class _Known(NamedTuple):
+    """A request without a body."""
+
+    #: With which it came.
+    data: bytes
+    message: RawRequestMessage
+    request: web.BaseRequest
 
 
 class Connection(web.RequestHandler):
@@ -42,11 +63,14 @@ class Connection(web.RequestHandler):
     __slots__ = (
         "_answers",
         "_began",
+        "_begun",
         "_body",
         "_body_bytes",
         "_connected",
         "_cut_at",
         "_head_bytes",
+        "_is_between",
+        "_known",
         "_own",
         "_place",
         "_untaken",
@@ -101,6 +125,12 @@ class Connection(web.RequestHandler):
         self._cut_at: float | None = None
         #: So much came at once with the latest head that it may be over the limit.
         self.may_be_long = False
+        #: The reply that is sent already, to the request that aiohttp's task has next.
+        self._begun: Reply | None = None
+        #: All that came so far are requests, each a head that came alone and whole: nothing of another one has come yet.
+        self._is_between = True
+        #: The latest of them that was answered at once. Who asks the same again, as dashboards do, is not parsed again.
+        self._known: _Known | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The first head is waited for from now on."""
@@ -112,18 +142,35 @@ class Connection(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Gives its place back."""
         super().connection_lost(exc)
+        # It knows the connection, too: a circle.
+        self._known = None
         self._connected.discard(self)
         self._leave()
 
     def data_received(self, data: bytes) -> None:
-        """Counts what is not complete."""
+        """Answers at once what can be, and counts what is not complete."""
         before = self._request_count
-        super().data_received(data)
+        # aiohttp would wake its task for every request.
+        waiter, self._waiter = self._waiter, None
+        # The first request may come before that task has begun.
+        is_idle = not waiter.done() if waiter is not None else not before
+        known = self._known if is_idle and self._is_between and self._known is not None and self._known.data == data else None
+        try:
+            if known is not None:
+                self._request_count += 1
+                self._messages.append((known.message, EMPTY_PAYLOAD))
+            else:
+                super().data_received(data)
+                self._is_between = self._is_between and self._request_count == before + 1 and _is_one_head(data)
+        finally:
+            self._waiter = waiter
         if self._request_count != before:
             self.may_be_long = self._head_bytes + len(data) > HEAD_BYTES
             self._body = self._messages[-1][1]
             self._began = None
             self._head_bytes = self._body_bytes = 0
+            if is_idle and not self._answered_at_once(known or self._understood(data)) and waiter is not None:
+                waiter.set_result(None)
         elif data:
             self._go_on(len(data))
 
@@ -135,7 +182,12 @@ class Connection(web.RequestHandler):
         message: str | None = None,  # noqa: ARG002 - it has the offending bytes, which stay here
     ) -> web.StreamResponse:
         """Called by aiohttp for what is not HTTP."""
-        return self._answers.unreadable(exc)
+        return cast("web.StreamResponse", self._answers.unreadable(exc))
+
+    def begun(self) -> Reply | None:
+        """What was sent already, to be called once for each request; None: nothing was."""
+        begun, self._begun = self._begun, None
+        return begun
 
     async def taken(self, transport: asyncio.Transport, body: bytes) -> None:
         """Wait until the peer has taken an answer, but for what the transport keeps below its low water.
@@ -188,6 +240,37 @@ class Connection(web.RequestHandler):
         if self._own is not None:
             self._own.abort()
 
+    def _understood(self, data: bytes) -> _Known | None:
+        """The request that has come, if it is the only one, has no body, and is of a size that is allowed; None: it is not."""
+        message, payload = self._messages[0]
+        if len(self._messages) > 1 or payload is not EMPTY_PAYLOAD or not isinstance(message, RawRequestMessage):
+            return None
+        if self._upgraded or self.may_be_long:
+            return None
+        # Only aiohttp's task has a use for the last two.
+        return _Known(data, message, web.BaseRequest(message, payload, self, None, None, self._loop))  # type: ignore[arg-type]
+
+    def _answered_at_once(self, known: _Known | None) -> bool:
+        """Whether a request, which came while none was being answered, needs nothing of aiohttp's task."""
+        manager, parser, transport = self._manager, self._parser, self.transport
+        if known is None or manager is None or parser is None or transport is None or transport.is_closing():
+            return False
+        reply = self._answers.at_once(known.request)
+        if reply is None:
+            return False
+        reply.send(known.request)
+        if self.writing_paused or not reply.keep_alive:
+            # Waiting until it is taken, and the end, are what that task does.
+            self._begun = reply
+            return False
+        manager.requests_count += 1
+        parser.message_consumed()
+        self._messages.clear()
+        self._next_keepalive_close_time = self._loop.time() + KEEP_ALIVE_S
+        if self._is_between and len(known.data) <= _KNOWN_BYTES:
+            self._known = known
+        return True
+
     def _leave(self) -> None:
         if self._place is not None:
             self._place.leave()
@@ -224,3 +307,8 @@ class Connection(web.RequestHandler):
         """What is being answered is the last."""
         self.close()
         self._pause_reading_for_buffer()
+
+
+def _is_one_head(data: bytes) -> bool:
+    """Whether the first empty line is the end."""
+    return data.find(_END_OF_HEAD) == len(data) - len(_END_OF_HEAD)

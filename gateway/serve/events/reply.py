@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 from aiohttp import web
 
@@ -53,8 +52,8 @@ class EventReply(Reply):
         finally:
             self._publisher.leave(stream)
 
-    def _content_headers(self) -> Sequence[str]:
-        return (f"Content-Type: {self._type}",)
+    def _content_headers(self) -> str:
+        return f"Content-Type: {self._type}\r\n"
 
 
 async def _ended(stream: Stream, within_s: float) -> bool:

@@ -86,7 +86,7 @@ async def test_no_answer_and_no_line_of_the_log_has_one(
 async def test_nothing_that_may_be_printed_has_one(with_issuer: Config) -> None:
     secrets = Secrets(with_issuer)
     known = KnownTokens(with_issuer)
-    gate = Gate(with_issuer, known)
+    gate = Gate(with_issuer, known, on_loopback=False)
     assert gate._web_tokens is not None
     for text in secrets.texts:
         gate._of_bearer(text)

@@ -1,9 +1,13 @@
 """Slow and large peers, over real sockets to the role itself; the limits of time are shortened."""
 
 import asyncio
+import json
 import socket
+from bisect import bisect_right
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from itertools import accumulate, pairwise
+from random import Random
 
 import pytest
 
@@ -11,11 +15,11 @@ from gateway.config.types import Config
 from gateway.serve import server as server_module
 from gateway.serve.connections import connection as module
 from gateway.serve.connections.limits import BODY_BYTES, HEAD_BYTES
+from tests.serve.authentication.showing import new_token
 from tests.serve.implementer import Implementer
-from tests.serve.running import PATIENCE_S, Client, eventually, parse, serving
+from tests.serve.running import PATIENCE_S, Answer, Client, eventually, parse, serving
 from tests.serve.test_routes import fill, golden
 
-REQUEST = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 SHORT_S = 0.2
 
 
@@ -26,6 +30,25 @@ async def client(config: Config, implementer: Implementer, monkeypatch: pytest.M
     await implementer.start()
     async with serving(config) as client:
         yield client
+
+
+def get(path: bytes) -> bytes:
+    return b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path
+
+
+REQUEST = get(b"/livez")
+
+
+async def next_answer(reader: asyncio.StreamReader) -> Answer:
+    """The next of a connection's."""
+    async with asyncio.timeout(PATIENCE_S):
+        head = await reader.readuntil(b"\r\n\r\n")
+        return parse(head + await reader.readexactly(int(parse(head).headers["Content-Length"])))
+
+
+async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> Answer:
+    writer.write(request)
+    return await next_answer(reader)
 
 
 async def dribble(client: Client, head: bytes, *, before: bytes = b"") -> bytes:
@@ -87,6 +110,87 @@ async def test_an_idle_connection_is_closed(config: Config, implementer: Impleme
     monkeypatch.setattr(module, "KEEP_ALIVE_S", SHORT_S)
     async with serving(config, ready=False) as client:
         assert (await client.exchange(REQUEST)).endswith(golden("livez"))
+
+
+async def test_who_was_answered_at_once_is_idle_from_then_on(
+    config: Config, implementer: Implementer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "KEEP_ALIVE_S", 1.0)
+    async with serving(config, ready=False) as client:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+        for _ in range(4):
+            writer.write(REQUEST)
+            await reader.readuntil(golden("livez"))
+            await asyncio.sleep(0.5)
+        async with asyncio.timeout(PATIENCE_S):
+            assert await reader.read() == b""
+        writer.close()
+
+
+async def test_the_same_request_is_answered_again_as_things_are_then(
+    client: Client, config: Config, implementer: Implementer
+) -> None:
+    request = get(b"/api/v1/operations")
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+    seen = [await ask(reader, writer, request) for _ in range(3)]
+    assert [answer.status for answer in seen] == [200] * 3
+    assert len({answer.body for answer in seen}) == 1
+    total = int(seen[0].headers["X-Total-Count"])
+    implementer.set(gone_operations=[3])
+    await client.until("/api/v1/operations", lambda answer: int(answer.headers["X-Total-Count"]) < total)
+    now = await ask(reader, writer, request)
+    assert (now.headers["X-Total-Count"], len(json.loads(now.body))) == (str(total - 1), total - 1)
+    # Somebody makes a token: who shows none may not read any more.
+    new_token(config)
+    await client.until("/api/v1/operations", lambda answer: answer.status == 401)
+    assert (await ask(reader, writer, request)).status == 401
+    writer.close()
+
+
+@pytest.mark.parametrize("before", [b"", REQUEST, get(b"/livez?a=b"), REQUEST + REQUEST])
+async def test_the_same_bytes_mean_something_else_behind_a_begun_head(client: Client, before: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+    for _ in range(2):
+        assert (await ask(reader, writer, REQUEST)).status == 200
+    writer.write(before + b"GET /nothing HTTP/1.1\r\nX-Begun: ")
+    for _ in range(before.count(b"GET")):
+        assert (await next_answer(reader)).status == (400 if b"?" in before else 200)
+    # If both are read at once, there is nothing to take for something else.
+    await asyncio.sleep(0.1)
+    assert (await ask(reader, writer, REQUEST)).status == 404
+    assert (await ask(reader, writer, REQUEST)).status == 200
+    writer.close()
+
+
+async def test_a_connection_is_for_any_number_of_requests(client: Client) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+    for number in range(100):
+        assert (await ask(reader, writer, get(b"/nothing/%d" % number))).status == 404
+    # aiohttp parses behind a head as long as not too many wait: those that were answered do not.
+    writer.write(2 * REQUEST)
+    assert [(await next_answer(reader)).status for _ in range(2)] == [200, 200]
+    writer.close()
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_however_requests_are_cut_each_is_answered_once_and_in_turn(client: Client, seed: int) -> None:
+    chance = Random(seed)
+    paths = [b"/livez", b"/nothing", b"/api/v1/operations", b"/api/v1/scheduler/status", b"/metrics", b"/api/v1/workers?view=full"]
+    posted = b"POST /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\n\r\n\r\n"
+    asked = [posted if (path := chance.choice([*paths, b""])) == b"" else get(path) for _ in range(30)]
+    ends = list(accumulate(map(len, asked)))
+    cuts = sorted({0, ends[-1], *chance.sample(ends, 20), *chance.sample(range(ends[-1]), chance.choice([0, 0, 10]))})
+    stream = b"".join(asked)
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+    got: list[int] = []
+    for start, end in pairwise(cuts):
+        writer.write(stream[start:end])
+        if chance.random() < 0.7:
+            # What is complete by now, so that what comes next finds the connection idle.
+            got += [(await next_answer(reader)).status for _ in range(bisect_right(ends, end) - len(got))]
+    got += [(await next_answer(reader)).status for _ in range(len(asked) - len(got))]
+    writer.close()
+    assert got == [405 if each is posted else 404 if each == get(b"/nothing") else 200 for each in asked]
 
 
 @pytest.mark.parametrize("pieces", [1, 40])

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.config.types import Address, Config, Introspection
 from gateway.pb import introspection_pb2 as pb
-from gateway.serve import routes, waiting
+from gateway.serve import waiting
 from gateway.serve.authentication.caller import Identity, Kind
 from gateway.serve.authentication.known_tokens import KnownTokens
 from gateway.serve.authentication.role import Role
@@ -179,10 +179,10 @@ class Trouble:
         return await ask(client, replace(route, example_id="nobody"))
 
     async def defect(self, client: Client, route: Route) -> Answer:
-        def fails(_: str) -> None:
+        def fails(*_: object) -> None:
             raise RuntimeError("the test says so")
 
-        self.patch.setattr(routes, "parse_target", fails)
+        self.patch.setattr(Routes, "find", fails)
         return await ask(client, route)
 
     async def conflict(self, client: Client, route: Route) -> Answer:
