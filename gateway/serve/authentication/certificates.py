@@ -68,9 +68,10 @@ def subject_text(name: Name) -> str:
 
 def _escaped(value: str) -> str:
     text = "".join(f"\\{each}" if each in _SPECIAL else each for each in value)
-    if text.startswith((" ", "#")):
+    # Of a single space the end is escaped.
+    if text.startswith("#") or (text.startswith(" ") and len(text) > 1):
         text = f"\\{text}"
-    if len(text) > 1 and text.endswith(" "):
+    if text.endswith(" "):
         text = f"{text[:-1]}\\ "
     return text
 

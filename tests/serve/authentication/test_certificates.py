@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.config.types import CertificateRole, Role
@@ -38,6 +38,9 @@ TEXTS = st.text(st.characters(codec="ascii", exclude_characters="\0"), min_size=
 
 
 @given(st.lists(st.tuples(st.sampled_from([*ATTRIBUTES]), TEXTS), max_size=4))
+@example([(NameOID.COMMON_NAME, " ")])
+@example([(NameOID.COMMON_NAME, "  ")])
+@example([(NameOID.COMMON_NAME, "# ")])
 def test_a_subject_is_written_as_cryptography_writes_it(attributes: list[tuple[x509.ObjectIdentifier, str]]) -> None:
     theirs = x509.Name([x509.NameAttribute(oid, value) for oid, value in attributes]).rfc4514_string()
     assert subject_text(tuple(((ATTRIBUTES[oid], value),) for oid, value in attributes)) == theirs
