@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway.config.types import Role
+from gateway.config.trust import Role
 from gateway.serve.authentication.token_file import change_tokens
 from gateway.serve.authentication.tokens import keep
 

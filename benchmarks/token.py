@@ -30,7 +30,8 @@ from aiohttp.test_utils import make_mocked_request
 
 from benchmarks.parts import judged
 from benchmarks.verdicts import Verdicts, in_turn
-from gateway.config.types import Address, Config, Credentials, Role
+from gateway.config.trust import Credentials, Role
+from gateway.config.types import Address, Config
 from gateway.serve.authentication.gate import Gate
 from gateway.serve.authentication.known_tokens import KnownTokens
 from gateway.serve.authentication.token_file import TOKENS_MAX, change_tokens

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gateway.config.types import DialTls, ListenerTls
+from gateway.config.trust import DialTls, ListenerTls
 from gateway.errors import StartError
 
 _log = logging.getLogger(__name__)

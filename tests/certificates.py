@@ -9,7 +9,7 @@ from pathlib import Path
 import trustme
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat, load_pem_private_key
 
-from gateway.config.types import DialTls, ListenerTls
+from gateway.config.trust import DialTls, ListenerTls
 
 
 @dataclass(frozen=True)

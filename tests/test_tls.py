@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from trustme import KeyType
 
-from gateway.config.types import DialTls, ListenerTls
+from gateway.config.trust import DialTls, ListenerTls
 from gateway.errors import StartError
 from gateway.tls import DialContext, ListenerContext
 from tests.certificates import Authority, Identity, encrypt

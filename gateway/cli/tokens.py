@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from gateway.config.load import load_config
 from gateway.config.state_directory import prepare_state_dir
-from gateway.config.types import Config, Role
+from gateway.config.trust import Role
+from gateway.config.types import Config
 from gateway.errors import GatewayError, StartError
 from gateway.private_file import NO_FILE
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from gateway.config.section import Section
 from gateway.config.tls import read_file
-from gateway.config.types import CertificateRole, Credentials, Jwt, Role
+from gateway.config.trust import CertificateRole, Credentials, Jwt, Role
 
 _CLAIM_MAX = 256
 _SKEW_MAX_S = 600

@@ -1,4 +1,4 @@
-"""Reference: the types of `gateway.config.types` come in, docs/configuration.md goes out.
+"""Reference: `gateway.config.types.Config` and all that it is made of come in, docs/configuration.md goes out.
 
 Keys, defaults and sentences are those of the types: a sentence is the `#:` comment of its field. What a value may be is in the
 loader's own words: it is asked with a wrong one.

@@ -9,7 +9,8 @@ import json
 from typing import Any
 
 from gateway.config.expansion import escape
-from gateway.config.types import Address, Config, Credentials, DialTls, ListenerTls, Tap
+from gateway.config.trust import Credentials, DialTls, ListenerTls
+from gateway.config.types import Address, Config, Tap
 
 
 def to_json(config: Config) -> str:

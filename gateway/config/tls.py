@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from gateway.config.section import Section
-from gateway.config.types import DialTls, ListenerTls
+from gateway.config.trust import DialTls, ListenerTls
 
 
 def read_listener_tls(owner: Section, key: str = "tls") -> ListenerTls | None:

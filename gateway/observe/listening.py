@@ -10,7 +10,8 @@ from pathlib import Path
 
 import grpc
 
-from gateway.config.types import Address, Config, ListenerTls
+from gateway.config.trust import ListenerTls
+from gateway.config.types import Address, Config
 from gateway.errors import StartError
 from gateway.tls import ListenerContext
 

@@ -13,7 +13,7 @@ from time import perf_counter
 from aiohttp import web
 from aiohttp.hdrs import METH_GET, METH_HEAD
 
-from gateway.config.types import Role
+from gateway.config.trust import Role
 from gateway.serve.authentication.caller import AGAIN, CALLER, Caller
 from gateway.serve.authentication.gate import Gate
 from gateway.serve.connections.connection import Connection

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import grpc
 
-from gateway.config.types import Address, Config, DialTls
+from gateway.config.trust import DialTls
+from gateway.config.types import Address, Config
 from gateway.tls import DialContext
 
 #: A chunk or batch may have this size; a well-behaved one has far less.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from typing import Self
 
-from gateway.config.types import ListenerTls
+from gateway.config.trust import ListenerTls
 from gateway.tls import ListenerContext
 
 SETTING = "gateway.http_tls"

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.cli import main
 from gateway.config.load import load_config
-from gateway.config.types import Role
+from gateway.config.trust import Role
 from gateway.serve.authentication.first_token import make_first_token, show_first_token
 from gateway.serve.authentication.known_tokens import KnownTokens
 from gateway.serve.authentication.token_file import read_tokens

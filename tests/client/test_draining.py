@@ -9,7 +9,8 @@ import grpc
 import pytest
 
 from gateway.client import draining
-from gateway.config.types import Config, Role
+from gateway.config.trust import Role
+from gateway.config.types import Config
 from gateway.pb import introspection_pb2 as pb
 from tests.client.asking import Asking
 from tests.client.peer import peering, response

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.types import Address, Admin, DialTls
+from gateway.config.trust import DialTls
+from gateway.config.types import Address, Admin
 from tests.config.files import loaded, problems
 
 

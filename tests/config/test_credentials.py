@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.types import Authentication, CertificateRole, Credentials, Jwt, ListenerTls, Role
+from gateway.config.trust import CertificateRole, Credentials, Jwt, ListenerTls, Role
+from gateway.config.types import Authentication
 from tests.config.files import loaded, problems
 
 

@@ -1,6 +1,7 @@
 from pathlib import Path
 
-from gateway.config.types import Address, DialTls, Introspection, ListenerTls
+from gateway.config.trust import DialTls, ListenerTls
+from gateway.config.types import Address, Introspection
 from tests.config.files import loaded, problems
 
 LISTENER = {"cert_file": "/c", "key_file": "/k", "client_ca_file": "/a"}

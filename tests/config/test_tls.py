@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.types import DialTls, ListenerTls
+from gateway.config.trust import DialTls, ListenerTls
 from tests.config.files import loaded, problems, tap
 
 LISTENER = {"cert_file": "/c.pem", "key_file": "/k.pem"}

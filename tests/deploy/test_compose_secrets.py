@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.config.types import Authentication, Config, Role
+from gateway.config.trust import Role
+from gateway.config.types import Authentication, Config
 from gateway.serve.authentication.token_file import read_tokens
 from gateway.serve.authentication.tokens import Check, split
 from tests.deploy.test_compose import COMPOSE, NATIVELINK, ROOT, SERVICES, config, mounted, published

@@ -9,7 +9,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from gateway.config.types import Address, Admin, Role
+from gateway.config.trust import Role
+from gateway.config.types import Address, Admin
 from gateway.pb import introspection_pb2 as pb
 from gateway.simulation import LINUX, Job, Run, Settings, Simulation, WorkerSpec
 from gateway.simulation.admin import set_drain

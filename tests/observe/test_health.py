@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from gateway.config.types import Address, Carries, Config, DialTls, ListenerTls, Tap
+from gateway.config.trust import DialTls, ListenerTls
+from gateway.config.types import Address, Carries, Config, Tap
 from gateway.observe.health import KeptState, ModelState, assess, describe_processes, describe_taps
 from gateway.observe.links import LinkState, together
 from gateway.observe.taps import ListenerState, Refusals, TapRun

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.types import Address, Introspection, ListenerTls
+from gateway.config.trust import ListenerTls
+from gateway.config.types import Address, Introspection
 from gateway.errors import StartError
 from gateway.observe import listening, role
 from tests.certificates import Authority

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from gateway.config.types import Config, Role
+from gateway.config.trust import Role
+from gateway.config.types import Config
 from gateway.serve.description.entry import Route
 from gateway.serve.description.table import EVENTS, EXPOSITION, METRICS, OPERATION, ROUTES
 from gateway.serve.routes import Routes

@@ -9,7 +9,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from gateway.config.types import Address, Config, DialTls, Introspection, ListenerTls
+from gateway.config.trust import DialTls, ListenerTls
+from gateway.config.types import Address, Config, Introspection
 from gateway.errors import StartError
 from gateway.pb import introspection_pb2 as pb
 from gateway.pb.introspection_pb2_grpc import IntrospectionStub

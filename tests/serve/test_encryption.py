@@ -15,7 +15,8 @@ import pytest
 import trustme
 from cryptography import x509
 
-from gateway.config.types import CertificateRole, Config, Credentials, Role
+from gateway.config.trust import CertificateRole, Credentials, Role
+from gateway.config.types import Config
 from gateway.errors import StartError
 from gateway.serve.description.table import ROUTES
 from gateway.serve.encryption import CurrentContext

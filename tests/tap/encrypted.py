@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from gateway.config.types import Config, DialTls, ListenerTls
+from gateway.config.trust import DialTls, ListenerTls
+from gateway.config.types import Config
 from gateway.tls import DialContext, ListenerContext
 from tests.certificates import Authority
 from tests.tap.running import PATIENCE_S, RunningTap, configuration

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.types import DialTls
+from gateway.config.trust import DialTls
 from gateway.errors import StartError
 from gateway.pb import tap_pb2
 from gateway.tap import handshake, role

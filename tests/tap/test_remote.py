@@ -13,7 +13,8 @@ from typing import cast
 
 import pytest
 
-from gateway.config.types import Address, DialTls, RecordEndpoint, RecordLink, TapLimits
+from gateway.config.trust import DialTls
+from gateway.config.types import Address, RecordEndpoint, RecordLink, TapLimits
 from gateway.errors import StartError
 from gateway.observe import link as observing
 from gateway.observe.dialling import TlsDial

@@ -8,7 +8,7 @@ from enum import Enum
 import msgspec
 from aiohttp import web
 
-from gateway.config.types import Role
+from gateway.config.trust import Role
 
 
 class Kind(Enum):

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from gateway.config.types import CertificateRole
+from gateway.config.trust import CertificateRole
 from gateway.serve.authentication.caller import Identity, Kind, shown
 
 _REMEMBERED = 256

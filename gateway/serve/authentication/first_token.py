@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from gateway.config.types import Role
+from gateway.config.trust import Role
 from gateway.private_file import create_privately
 from gateway.serve.authentication.token_file import TokenFileError, read_credential
 from gateway.serve.authentication.tokens import Token, keep, make_token, split

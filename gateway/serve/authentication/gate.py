@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, cast
 from aiohttp import web
 from aiohttp.hdrs import AUTHORIZATION
 
-from gateway.config.types import Authentication, Config, Role
+from gateway.config.trust import Role
+from gateway.config.types import Authentication, Config
 from gateway.serve.authentication.caller import Caller, Identity, Kind
 from gateway.serve.authentication.certificates import Certificates
 from gateway.serve.authentication.known_tokens import KnownTokens

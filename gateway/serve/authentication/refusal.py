@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp.hdrs import WWW_AUTHENTICATE
 
-from gateway.config.types import Role
+from gateway.config.trust import Role
 from gateway.serve.problems import ProblemError
 
 _REALM = 'Bearer realm="nativelink-gateway"'

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from gateway.config.types import Role
+from gateway.config.trust import Role
 
 __all__ = ["Role"]

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import msgspec
 
-from gateway.config.types import Role
+from gateway.config.trust import Role
 
 PREFIX = "nlg_"
 _ID_BYTES, _SECRET_BYTES, _SALT_BYTES = 4, 32, 16

@@ -14,7 +14,7 @@ from typing import Any
 
 import jwt
 
-from gateway.config.types import Jwt, Role
+from gateway.config.trust import Jwt, Role
 from gateway.serve.authentication.caller import Identity, Kind, shown
 from gateway.serve.authentication.key_source import FetchedKeys, KeyFile, KeySource
 from gateway.serve.authentication.keys import Key

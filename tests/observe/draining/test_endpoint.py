@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.types import Address, Admin, Carries, DialTls, ListenerTls, RecordLink
+from gateway.config.trust import DialTls, ListenerTls
+from gateway.config.types import Address, Admin, Carries, RecordLink
 from gateway.observe.draining.endpoint import Endpoint, find
 from gateway.observe.introspection.errors import NotOfferedError, UnreachableError
 from gateway.observe.taps import ListenerState

@@ -11,7 +11,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from gateway.config.types import Jwt
+from gateway.config.trust import Jwt
 
 ISSUER, AUDIENCE = "https://issuer.example", "nativelink-gateway"
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.config.types import Config, Role
+from gateway.config.trust import Role
+from gateway.config.types import Config
 from gateway.serve.authentication.token_file import change_tokens
 from gateway.serve.authentication.tokens import make_token
 

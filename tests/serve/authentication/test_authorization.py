@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from gateway.config.types import Authentication, Config, Credentials, Role
+from gateway.config.trust import Credentials, Role
+from gateway.config.types import Authentication, Config
 from gateway.serve.authentication.first_token import make_first_token, show_first_token
 from gateway.serve.authentication.tokens import make_token
 from gateway.serve.description.table import ROUTES

@@ -10,7 +10,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.config.types import CertificateRole, Role
+from gateway.config.trust import CertificateRole, Role
 from gateway.serve.authentication.caller import Identity, Kind
 from gateway.serve.authentication.certificates import Certificates, subject_text
 

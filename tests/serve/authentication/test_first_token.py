@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.types import Role
+from gateway.config.trust import Role
 from gateway.serve.authentication.first_token import make_first_token, read_first_token, show_first_token
 from gateway.serve.authentication.token_file import TokenFileError
 from gateway.serve.authentication.tokens import Check, split

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.types import Config, Credentials, Role
+from gateway.config.trust import Credentials, Role
+from gateway.config.types import Config
 from gateway.serve.authentication.caller import Identity, Kind
 from gateway.serve.authentication.first_token import make_first_token, show_first_token
 from gateway.serve.authentication.known_tokens import KnownTokens

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.types import Authentication, Config, Credentials
+from gateway.config.trust import Credentials
+from gateway.config.types import Authentication, Config
 from gateway.serve.authentication.first_token import show_first_token
 from gateway.serve.authentication.opening import open_gate
 from tests.serve.authentication.issuing import settings

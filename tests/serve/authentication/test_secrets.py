@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from gateway.config.resolved import to_json
-from gateway.config.types import Authentication, Config, Credentials, Role
+from gateway.config.trust import Credentials, Role
+from gateway.config.types import Authentication, Config
 from gateway.serve import routes
 from gateway.serve.authentication.caller import CALLER
 from gateway.serve.authentication.first_token import make_first_token, show_first_token

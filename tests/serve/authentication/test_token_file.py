@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.types import Role
+from gateway.config.trust import Role
 from gateway.serve.authentication.token_file import TOKENS_MAX, TokenFileError, change_tokens, read_tokens
 from gateway.serve.authentication.tokens import Token, make_token
 

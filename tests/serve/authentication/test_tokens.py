@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from gateway.config.types import Role
+from gateway.config.trust import Role
 from gateway.serve.authentication.tokens import NAME_MAX, Check, is_name, keep, make_token, split
 
 NOW = 1_640_995_200.9

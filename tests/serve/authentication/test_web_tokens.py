@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config.types import Role
+from gateway.config.trust import Role
 from gateway.serve.authentication import web_tokens as module
 from gateway.serve.authentication.caller import Identity, Kind
 from gateway.serve.authentication.key_source import KeyFile

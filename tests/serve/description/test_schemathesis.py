@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from gateway.config.types import Authentication, Config, Role
+from gateway.config.trust import Role
+from gateway.config.types import Authentication, Config
 from gateway.pb import introspection_pb2 as pb
 from gateway.serve.description.table import EVENTS, OPENAPI
 from tests.serve.authentication.showing import new_token

@@ -11,7 +11,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from gateway.config.types import Address, Config, Introspection, Role
+from gateway.config.trust import Role
+from gateway.config.types import Address, Config, Introspection
 from gateway.pb import introspection_pb2 as pb
 from gateway.serve.drains import asking, body
 from tests.serve.authentication.showing import new_token, shown
