@@ -7,7 +7,7 @@ import re
 import subprocess
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -29,7 +29,7 @@ http {{
   sendfile_max_chunk 0;
   tcp_nopush on;
   tcp_nodelay on;
-  open_file_cache max=16 inactive=10m;
+  open_file_cache max=1024 inactive=10m;
   open_file_cache_valid 10m;
   keepalive_requests 1000000000;
   keepalive_timeout 10m;
@@ -77,13 +77,13 @@ class Nginx:
         stack.callback(end, process)
         #: Of the master; its worker is below it.
         self.pid = process.pid
-        self._base = f"http://{HOST}:{port}"
+        self.base = f"http://{HOST}:{port}"
         for name, body in files.items():
             assert get(self.address(name)) == body
 
     def address(self, name: str) -> str:
         """Of a file."""
-        return f"{self._base}/{name}"
+        return f"{self.base}/{name}"
 
 
 def get(address: str) -> bytes:
@@ -109,10 +109,31 @@ def _answer(address: str) -> tuple[bytes, str]:
             time.sleep(0.05)
 
 
+#: Asks for one path after the other, each of 32 connections where the one before stopped.
+_IN_TURN = """
+local paths = {{ {paths} }}
+local next_one = 0
+request = function()
+  next_one = next_one % #paths + 1
+  return wrk.format("GET", paths[next_one])
+end
+"""
+
+
+def wrk_in_turn(script: Path, base: str, paths: Sequence[str], seconds: int) -> Asked:
+    """As `wrk`, but no request is that before it; `script` is a file to write."""
+    script.write_text(_IN_TURN.format(paths=", ".join(f'"{path}"' for path in paths)))
+    return _wrk(base, seconds, "-s", str(script))
+
+
 def wrk(address: str, seconds: int, *headers: str) -> Asked:
     """One thread, 32 connections; a failed request ends the benchmark."""
+    return _wrk(address, seconds, *(part for header in headers for part in ("-H", header)))
+
+
+def _wrk(address: str, seconds: int, *options: str) -> Asked:
     shown = [f"{name}: {value}" for name, value in credential.HEADERS.items()]
-    asked = [part for header in (*shown, *headers) for part in ("-H", header)]
+    asked = [*(part for header in shown for part in ("-H", header)), *options]
     report = subprocess.run(
         ["wrk", "-t1", "-c32", "--latency", "--timeout", "30s", f"-d{seconds}s", *asked, address],
         capture_output=True,

@@ -3,7 +3,7 @@
     scripts/bench reading [PART …] [--rounds N] [--seconds S] [--operations N] [--workers N] [--rate N]
 
 list      1,000 operations: unchanged, and while 500 changes a second arrive; also against a gRPC call for each request
-small     /scheduler/status and one operation, against files of their size
+small     /scheduler/status and one operation, against files of their size; another operation each time, likewise
 known     304 on the list, against nginx's
 workers   CPU of a request for 10,000 workers, against nginx's
 page      CPU of a request for limit=100 while 500 changes a second arrive: 100,000 operations against 1,000
@@ -27,7 +27,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks import reading_whole as whole
-from benchmarks.http_peers import Nginx, entity_tag, get, wrk
+from benchmarks.http_peers import Nginx, entity_tag, get, wrk, wrk_in_turn
 from benchmarks.parts import judged
 from benchmarks.processes import tree_cpu_s
 from benchmarks.reading_places import Followed
@@ -38,6 +38,8 @@ _PAGE = f"{_LIST}?limit=100"
 #: Changes a second.
 _CHANGES = 500
 _SMALL_OPERATIONS = 1_000
+#: Asked for in turn: few enough for nginx to keep all files open.
+_OTHERS = 500
 _UNARY_LEAST_S = 4
 _MB = 1e6
 
@@ -82,15 +84,25 @@ def _list(stack: ExitStack, directory: Path, chosen: argparse.Namespace, verdict
 
 def _small(stack: ExitStack, directory: Path, chosen: argparse.Namespace, verdicts: Verdicts) -> None:
     followed = Followed(stack, directory, _SMALL_OPERATIONS)
-    addresses = {"status": "/api/v1/scheduler/status", "operation": f"{_LIST}/{followed.operation_id(7)}"}
-    bodies = {name: get(followed.base + path) for name, path in addresses.items()}
-    nginx = Nginx(stack, directory, bodies)
-    peers = {name: followed.base + path for name, path in addresses.items()}
-    peers |= {f"nginx, {name}": nginx.address(name) for name in bodies}
-    found = in_turn(list(peers), chosen.rounds, lambda name: wrk(peers[name], chosen.seconds).per_second)
+    paths = {"status": "/api/v1/scheduler/status", "operation": f"{_LIST}/{followed.operation_id(7)}"}
+    others = [f"{_LIST}/{followed.operation_id(arrival)}" for arrival in range(1, _OTHERS + 1)]
+    bodies = {name: get(followed.base + path) for name, path in paths.items()}
+    files = {f"{number}.json": get(followed.base + path) for number, path in enumerate(others)}
+    nginx = Nginx(stack, directory, {**bodies, **files})
+    ours = {name: followed.base + path for name, path in paths.items()}
+    peers = {**ours, **{f"nginx, {name}": nginx.address(name) for name in bodies}}
+    in_turns = {"others": (followed.base, others), "nginx, others": (nginx.base, [f"/{name}" for name in files])}
+
+    def measure(name: str) -> float:
+        if name in in_turns:
+            return wrk_in_turn(directory / "in_turn.lua", *in_turns[name], chosen.seconds).per_second
+        return wrk(peers[name], chosen.seconds).per_second
+
+    found = in_turn([*peers, *in_turns], chosen.rounds, measure)
     verdicts.values(found, "requests/s")
     for name, body in bodies.items():
         verdicts.at_least(f"{name}, {len(body)} bytes / nginx", found[name], found[f"nginx, {name}"], floor=0.25, aim=0.50)
+    verdicts.at_least("another operation each time / nginx", found["others"], found["nginx, others"], floor=0.25, aim=0.50)
 
 
 def _known(stack: ExitStack, directory: Path, chosen: argparse.Namespace, verdicts: Verdicts) -> None:
