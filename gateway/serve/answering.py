@@ -72,10 +72,20 @@ class Answering:
             else:
                 found = self._find(request)
                 await self._admit(request, found)
-                reply = await self._routes.answer(found, request)
+                reply = await self._waited_for(request, found)
         except Exception as error:  # noqa: BLE001 # it is logged
             reply = error_reply(request, error)
         self._finish(request, found, reply, began)
+        return reply
+
+    async def _waited_for(self, request: web.BaseRequest, found: Found) -> Reply:
+        try:
+            reply = await self._routes.answer(found, request)
+        except ProblemError as problem:
+            reply = problem.reply()
+        if found.role is Role.READER:
+            # The credential may have ended meanwhile. What an operator changed is told in any case.
+            self._gate.identify(request, found.role)
         return reply
 
     def _find(self, request: web.BaseRequest) -> Found:
