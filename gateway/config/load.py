@@ -91,7 +91,7 @@ def load_config(
         introspection=read_introspection(own.section("introspection")),
         record_link=read_record_link(own.section("record_link")),
         observe=_observe(own.section("observe")),
-        admin=read_admin(own.section("admin")),
+        admin=read_admin(own.section("admin"), theirs.admin_path),
         serve=_serve(own.section("serve")),
         authentication=own.word("authentication", Authentication, Authentication.AUTO),
         credentials=read_credentials(own.section("credentials")),

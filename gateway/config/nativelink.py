@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gateway.config.admin import read_path
 from gateway.config.document import read_document
 from gateway.config.problems import Problems
 from gateway.config.section import Reading, Section
@@ -52,6 +53,8 @@ class Listener:
     cas: bool
     #: Of its worker_api, else of its first execution service.
     scheduler: str | None
+    #: Where its admin service is, if that says so.
+    admin_path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,11 @@ class NativeLink:
     def upstream_of(self, carries: frozenset[Carries]) -> Address | None:
         """The one listener that has everything a tap carries."""
         return next((each.address for each in self.tapped if carries <= each.carries), None)
+
+    @property
+    def admin_path(self) -> str | None:
+        """Of the first listener that says where its admin service is."""
+        return next((each.admin_path for each in self.tapped if each.admin_path), None)
 
     @property
     def cas(self) -> Address | None:
@@ -140,8 +148,10 @@ def _listener(entry: Section, instances: dict[str, str]) -> Listener | None:
     workers = services.section("worker_api").string("scheduler") if services.has("worker_api") else None
     if services.has("worker_api"):
         carries.add(Carries.WORKER_API)
+    admin_path = None
     if services.has("admin"):
         carries.add(Carries.ADMIN)
+        admin_path = read_path(services.section("admin"))
     if address is None:
         return None
     instances.update(clients)
@@ -151,6 +161,7 @@ def _listener(entry: Section, instances: dict[str, str]) -> Listener | None:
         carries=frozenset(carries),
         cas=bool(services.values.get("cas")),
         scheduler=workers or next(iter(clients.values()), None),
+        admin_path=admin_path,
     )
 
 

@@ -40,8 +40,8 @@ literal `$` before a name is `$$`. Paths are taken from where the command was st
 `[::1]:PORT`.
 
 Of NativeLink's file, `schedulers` (names, property types, timeouts, retries, backend) and `servers` (addresses, TLS, and which of
-them has `execution`, `worker_api`, `admin`, `cas`) are read, in its newer form and its older one; the rest is NativeLink's
-affair. The first listener of every kind gets a tap in front of it, on loopback and the listener's port plus 100.
+them has `execution`, `worker_api`, `admin` with its path, `cas`) are read, in its newer form and its older one; the rest is
+NativeLink's affair. The first listener of every kind gets a tap in front of it, on loopback and the listener's port plus 100.
 
 `[]` behind a key is each entry of a list."""
 
@@ -57,6 +57,7 @@ _DEFAULTS = {
     "servers[].listener.http.socket_address": '`"127.0.0.1:50062"`; in a `monitoring` block needed',
     "servers[].services.monitoring.scheduler": "NativeLink's file: the scheduler of its workers; else `MAIN_SCHEDULER`",
     "gateway.taps": "NativeLink's file: in front of its listeners; else in front of its shipped ports, 50051 and 50061",
+    "gateway.admin.path": 'NativeLink\'s file: `services.admin.path`; else `"/admin"`',
     "gateway.taps[].upstream": "NativeLink's file: the listener that offers what this tap carries; without it needed",
     "gateway.cas": "NativeLink's file: its first CAS without TLS; else the upstream of the tap that carries `execution`",
     "gateway.cas.endpoint": "as above",
