@@ -30,6 +30,7 @@ from gateway.model.settings import ModelSettings
 from gateway.observe.introspection.accumulated import Accumulated
 from gateway.observe.statistics import Statistics
 from gateway.pb import introspection_pb2 as pb
+from gateway.serve.authentication.refusal import Refusals
 from gateway.serve.metrics.exposition import Exposition
 from gateway.serve.metrics.latencies import Latencies
 from gateway.serve.ongoing import Ongoing
@@ -114,7 +115,9 @@ async def _measure(workers: int, operations: int, scrapes: int) -> Cost:
         told = made_by.encode(counted, sees_clients=True, sees_workers=True)
         publish.append((time.process_time_ns() - began) / 1e6)
     upstream = _followed(workers, operations, pb.Statistics.FromString(told))
-    exposed = _Exposition(upstream, Overview(upstream), Latencies(_ROUTES), Ongoing(), Siblings([Path("serve-0.sock")], 0))
+    exposed = _Exposition(
+        upstream, Overview(upstream), Latencies(_ROUTES), Refusals(), Ongoing(), Siblings([Path("serve-0.sock")], 0)
+    )
     made = []
     held: list[float] = []
     watching = asyncio.create_task(_watch(held), name="watch")

@@ -85,7 +85,7 @@ async def run(
     gate = open_gate(config, on_loopback=is_loopback(listener.getsockname()[0]))
     overview = Overview(upstream, gate.notes, now=steady, wall=now or time.time)
     siblings = Siblings(config.serve_sockets if process is not None else config.serve_sockets[:1], process or 0)
-    routes = Routes(upstream, overview, siblings, config.state_dir, now=steady)
+    routes = Routes(upstream, overview, siblings, gate.refusals, config.state_dir, now=steady)
     admission = Admission(config.http_options.connections_per_peer, connections_that_fit(config.http_options.connections))
     origins = config.http_options.cors_origins
     answering = Answering(routes, gate, Cors(origins, table.ROUTES) if origins else None)

@@ -12,6 +12,7 @@ from typing import cast
 from aiohttp import web
 
 from gateway.serve.asked import Asked
+from gateway.serve.authentication.refusal import Refusals
 from gateway.serve.description import drain_table, table
 from gateway.serve.description.document import document_body
 from gateway.serve.description.entry import Route
@@ -47,9 +48,25 @@ class Routes:
     """All addresses of the HTTP side."""
 
     def __init__(
-        self, upstream: Upstream, overview: Overview, siblings: Siblings, state_dir: Path, *, now: Callable[[], float]
+        self,
+        upstream: Upstream,
+        overview: Overview,
+        siblings: Siblings,
+        refusals: Refusals,
+        state_dir: Path,
+        *,
+        now: Callable[[], float],
     ) -> None:
-        """Args: who is followed; what renders documents; the other processes; where the audit log is; the clock of ages, Unix."""
+        """What it is made of.
+
+        Args:
+            upstream: who is followed.
+            overview: what renders documents.
+            siblings: the other processes.
+            refusals: how often somebody was refused.
+            state_dir: where the audit log is.
+            now: the clock of ages, Unix.
+        """
         self._upstream = upstream
         self._overview = overview
         self._details = Details(upstream)
@@ -99,7 +116,7 @@ class Routes:
         self._index = Fixed(index_body(table.OPENAPI.path, table.ROUTES))
         #: How long answers took.
         self.latencies = Latencies(route.path for route in self.served)
-        self.exposition = Exposition(upstream, overview, self.latencies, ongoing, siblings, now=now)
+        self.exposition = Exposition(upstream, overview, self.latencies, refusals, ongoing, siblings, now=now)
 
     def find(self, request: web.BaseRequest) -> Found:
         """What a request's address means.

@@ -18,7 +18,7 @@ from gateway.serve.authentication.caller import Caller, Identity, Kind
 from gateway.serve.authentication.certificates import Certificates
 from gateway.serve.authentication.known_tokens import KnownTokens
 from gateway.serve.authentication.local import has_foreign_host, is_local
-from gateway.serve.authentication.refusal import credential_needed, credential_unknown, foreign_host, role_missing
+from gateway.serve.authentication.refusal import Reason, Refusals
 from gateway.serve.authentication.tokens import PREFIX
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class Gate:
         self._on_loopback = on_loopback
         self._tokens = tokens
         self._unix = unix
+        self.refusals = Refusals()
         self._certificates = Certificates(credentials.certificates) if credentials.certificates else None
         self._web_tokens: WebTokens | None = None
         if credentials.jwt is not None:
@@ -77,11 +78,11 @@ class Gate:
                 # It may be meant for somebody before us.
                 identity = _ANYBODY
         if identity is None or (identity.kind in _NAMELESS and not Role.READER.includes(role)):
-            raise credential_needed() if shown is None else credential_unknown()
+            raise self.refusals.refuse(Reason.MISSING if shown is None else Reason.UNKNOWN, role)
         if identity is _ANYBODY and self._on_loopback and has_foreign_host(request):
-            raise foreign_host()
+            raise self.refusals.refuse(Reason.HOST, role)
         if identity.role is None or not identity.role.includes(role):
-            raise role_missing(role)
+            raise self.refusals.refuse(Reason.ROLE, role)
         return identity
 
     def notes(self) -> list[str]:

@@ -19,6 +19,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from gateway import __version__
+from gateway.serve.authentication.refusal import Refusals
 from gateway.serve.encodings import IDENTITY, choose, compress, weights
 from gateway.serve.metrics import families, itself, nativelink
 from gateway.serve.metrics.latencies import Latencies
@@ -52,15 +53,27 @@ class Exposition:
         upstream: Upstream,
         overview: Overview,
         latencies: Latencies,
+        refusals: Refusals,
         ongoing: Ongoing,
         siblings: Siblings,
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Args: who is followed; who judges health; how long answers took; those that go on; the other processes; Unix seconds."""
+        """What it is made of.
+
+        Args:
+            upstream: who is followed.
+            overview: who judges health.
+            latencies: how long answers took.
+            refusals: how often somebody was refused.
+            ongoing: answers that go on.
+            siblings: the other processes.
+            now: Unix seconds.
+        """
         self._upstream = upstream
         self._overview = overview
         self._latencies = latencies
+        self._refusals = refusals
         self._ongoing = ongoing
         self._siblings = siblings
         self._now = now
@@ -77,7 +90,7 @@ class Exposition:
             behind_s = upstream.silence_s() if upstream.is_away else 0.0
             nativelink.tell(state, replica, self._now() - behind_s)
             itself.tell_of_taps(state, replica.scheduler)
-        itself.tell(own, process, upstream, self._overview.judge()[0], self._latencies, self._ongoing)
+        itself.tell(own, process, upstream, self._overview.judge()[0], self._latencies, self._refusals, self._ongoing)
         return Part(
             process,
             replica is not None and not upstream.is_away,

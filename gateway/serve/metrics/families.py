@@ -207,6 +207,13 @@ HTTP = _histogram(
     "code",
     "process",
 )
+REFUSED = _counter(
+    "nativelink_gateway_http_requests_refused_total",
+    "Requests that were refused for want of a credential or a role, 401 or 403, by why.",
+    _SERVE,
+    "reason",
+    "process",
+)
 WAITING = _gauge("nativelink_gateway_waiting_requests", "Requests that wait for an operation (wait_for).", "process")
 EVENT_CLIENTS = _gauge("nativelink_gateway_event_clients", "Clients that listen to events.", "process")
 EVENTS = _counter("nativelink_gateway_events_total", "Events that were sent, one for each client that got it.", _SERVE, "process")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.pb import introspection_pb2 as pb
+from gateway.serve.authentication.refusal import Refusals
 from gateway.serve.metrics import families
 from gateway.serve.metrics.latencies import BOUNDS_S, Latencies
 from gateway.serve.metrics.scrape import Scrape
@@ -15,7 +16,9 @@ BLINDED = ("tls", "http2", "hpack", "overloaded", "internal", "handed_over", "un
 _NS_PER_S = 1_000_000_000
 
 
-def tell(scrape: Scrape, process: str, upstream: Upstream, health: str, latencies: Latencies, ongoing: Ongoing) -> None:
+def tell(
+    scrape: Scrape, process: str, upstream: Upstream, health: str, latencies: Latencies, refusals: Refusals, ongoing: Ongoing
+) -> None:
     """Put in what this process knows of itself; `health` is one of HEALTHS."""
     for status in HEALTHS:
         scrape.put(families.HEALTH, status == health, status, process)
@@ -24,6 +27,8 @@ def tell(scrape: Scrape, process: str, upstream: Upstream, health: str, latencie
     scrape.put(families.INTERRUPTIONS, upstream.interruptions, process)
     for route, status, counts, sum_s in latencies:
         scrape.distribute(families.HTTP, BOUNDS_S, counts, sum_s, route, status, process)
+    for why, count in refusals.counts.items():
+        scrape.put(families.REFUSED, count, why.value, process)
     scrape.put(families.WAITING, ongoing.waiting, process)
     scrape.put(families.EVENT_CLIENTS, ongoing.clients, process)
     scrape.put(families.EVENTS, ongoing.events, process)

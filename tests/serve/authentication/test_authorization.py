@@ -16,6 +16,7 @@ from tests.serve.authentication.issuing import Issuer, settings
 from tests.serve.authentication.showing import NOW, new_token, shown
 from tests.serve.description.described import address
 from tests.serve.implementer import Implementer
+from tests.serve.metrics.scraped import of, samples
 from tests.serve.running import Client, serving
 from tests.serve.test_routes import fill
 
@@ -139,6 +140,25 @@ async def test_a_refusal_is_the_same_whatever_there_is(config: Config, implement
             for answer in [await client.get(path, headers=line)]
         }
     assert len(found) == 1
+
+
+async def test_refusals_are_counted_by_why(config: Config, implementer: Implementer) -> None:
+    reader = shown(new_token(config))
+    async with serving(replace(config, authentication=Authentication.REQUIRED)) as client:
+        for line in ("", "Authorization: Bearer nlg_\r\n", "Authorization: Bearer other\r\n"):
+            assert await client.status("/api/v1", headers=line) == 401
+        assert await client.status("/api/v1/drain", method="POST", headers=reader) == 403
+        assert await counted(client, reader) == {"missing": 1, "unknown": 2, "role": 1, "host": 0}
+    async with serving(replace(config, authentication=Authentication.NONE)) as client:
+        foreign = b"GET /api/v1 HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n"
+        assert (await client.exchange(foreign)).startswith(b"HTTP/1.1 403")
+        assert await counted(client) == {"missing": 0, "unknown": 0, "role": 0, "host": 1}
+
+
+async def counted(client: Client, headers: str = "") -> dict[str, float]:
+    """Requests that were refused, by why."""
+    found = samples((await client.get("/metrics", headers=headers)).body)
+    return of(found, "nativelink_gateway_http_requests_refused_total")
 
 
 async def test_what_is_no_http_is_told_so_before_anybody_is_asked_for_a_credential(config: Config) -> None:

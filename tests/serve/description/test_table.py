@@ -13,6 +13,7 @@ from gateway.pb import introspection_pb2 as pb
 from gateway.serve import waiting
 from gateway.serve.authentication.caller import Identity, Kind
 from gateway.serve.authentication.known_tokens import KnownTokens
+from gateway.serve.authentication.refusal import Refusals
 from gateway.serve.authentication.role import Role
 from gateway.serve.description import table
 from gateway.serve.description.drain_table import DRAIN_ROUTES
@@ -74,7 +75,12 @@ async def ask(client: Client, route: Route, query: str = "", headers: str = "", 
 
 def test_what_is_served_is_what_is_described(config: Config) -> None:
     served = Routes(
-        Upstream(config), Overview(Upstream(config)), Siblings(config.serve_sockets, 0), config.state_dir, now=lambda: 0.0
+        Upstream(config),
+        Overview(Upstream(config)),
+        Siblings(config.serve_sockets, 0),
+        Refusals(),
+        config.state_dir,
+        now=lambda: 0.0,
     ).served
     assert set(served) == set(ROUTES)
     assert len(served) == len(ROUTES)

@@ -4,6 +4,7 @@ import pytest
 
 from gateway.config.types import Config
 from gateway.pb import tap_pb2
+from gateway.serve.authentication.refusal import Refusals
 from gateway.serve.metrics import itself
 from gateway.serve.metrics.latencies import Latencies
 from gateway.serve.metrics.scrape import Scrape
@@ -35,7 +36,7 @@ def told(upstream: Upstream, health: str = "healthy", ongoing: Ongoing | None = 
     scrape = Scrape()
     latencies = Latencies(["/a"])
     latencies.observe("/a", 200, 0.002)
-    itself.tell(scrape, "serve-0", upstream, health, latencies, ongoing or Ongoing())
+    itself.tell(scrape, "serve-0", upstream, health, latencies, Refusals(), ongoing or Ongoing())
     if upstream.replica is not None:
         itself.tell_of_taps(scrape, upstream.replica.scheduler)
     return samples(written(scrape))
