@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 from aiohttp import web
 from aiohttp.http import RawRequestMessage
@@ -29,7 +29,6 @@ from gateway.serve.connections.untaken import Untaken
 if TYPE_CHECKING:
     from gateway.serve.reply import Reply
 
-
 #: A head up to this is known again: 8 MiB for all connections that there are at most, and some times that for what it says.
 _KNOWN_BYTES = 1_024
 _END_OF_HEAD = b"\r\n\r\n"
@@ -48,8 +47,9 @@ class Answers:
     long: bytes
 
 
-class _Known(NamedTuple):
-    """A request without a body."""
+@dataclass(slots=True, eq=False, repr=False)
+class _Known:
+    """A request without a body. There may be a token in it: it is not shown."""
 
     #: With which it came.
     data: bytes
