@@ -107,7 +107,7 @@ async def test_whichever_is_scraped_tells_of_all(first: Client, second: Client, 
     assert of(found, CONNECTED) == {"": 1, "serve-1": 1}
     assert of(found, REVISION) == {"": 4, "serve-1": 4}
     assert of(found, "nativelink_worker_connections_total") == {"": 20}
-    of_second = [name for name, labels in found if ("process", "serve-1") in labels and "http_request" not in name]
+    of_second = [name for name, labels in found if ("process", "serve-1") in labels and "http_request_duration" not in name]
     assert f"every further `serve` process adds {len(of_second)}," in DOCUMENT
     assert {key for key, _ in found} == {key for key, _ in await scrape(second)}
     for path in config.serve_sockets:
