@@ -187,7 +187,7 @@ def _until(holds: Callable[[], bool], told: Callable[[], str]) -> None:
         except OSError:
             pass  # not there yet
         time.sleep(0.2)
-    pytest.fail(f"not enough was scraped:\n{told()[-5_000:]}")
+    pytest.fail(f"it does not come about:\n{told()[-5_000:]}")
 
 
 def test_prometheus_takes_the_gateways_metrics_as_openmetrics_without_complaint(prometheus: Prometheus) -> None:
@@ -216,8 +216,13 @@ def test_every_record_has_a_value(prometheus: Prometheus, record: str) -> None:
 
 
 def test_a_farm_that_works_raises_no_alarm(prometheus: Prometheus) -> None:
-    alerts = prometheus.get("alerts")["alerts"]
-    assert [each["labels"] for each in alerts if each["labels"]["severity"] == "critical" or each["state"] == "firing"] == []
+    def alarms() -> list[dict[str, str]]:
+        alerts = prometheus.get("alerts")["alerts"]
+        return [each["labels"] for each in alerts if each["labels"]["severity"] == "critical" or each["state"] == "firing"]
+
+    assert [each for each in alarms() if each["alertname"] != "NativeLinkGatewayDown"] == []
+    # On a busy machine a scrape may take more than the second that it has here: the next one takes that back.
+    _until(lambda: alarms() == [], lambda: f"{alarms()}")
 
 
 @pytest.mark.parametrize("query", [query for _, query in QUERIES], ids=[name for name, _ in QUERIES])
