@@ -173,7 +173,9 @@ class _Process:
         self._spawn(_repeat(settings.sweep_s, self.scheduler.sweep), "sweep")
 
     async def end(self, grace: float | None) -> None:
-        await self._server.stop(grace)
+        # grpcio says so where its start was cancelled half-way: nothing serves yet.
+        with contextlib.suppress(asyncio.InvalidStateError):
+            await self._server.stop(grace)
         for relay in self.relays:
             await relay.close()
         for task in self._tasks:

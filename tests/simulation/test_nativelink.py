@@ -23,6 +23,20 @@ async def test_a_job_runs_on_a_worker() -> None:
         assert list(execution.stages) == [Stage.QUEUED, Stage.EXECUTING, Stage.COMPLETED]
 
 
+@pytest.mark.parametrize("turns", range(1, 6))
+async def test_a_start_that_is_given_up_ends_as_what_gave_it_up(turns: int) -> None:
+    simulation = Simulation()
+    starting = asyncio.create_task(simulation.__aenter__(), name="start")
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    starting.cancel()
+    try:
+        await starting
+    except asyncio.CancelledError:
+        return
+    await simulation.__aexit__(None, None, None)
+
+
 async def test_an_orderly_stop_disconnects_workers_with_status_ok_and_frees_the_ports() -> None:
     async with Simulation() as simulation:
         worker = await simulation.add_worker()
