@@ -16,7 +16,8 @@ from aiohttp.http_exceptions import LineTooLong
 
 from gateway.serve.answering import TOO_LONG, Answering
 from gateway.serve.connections.admission import Admission, Full, Place
-from gateway.serve.connections.connection import Answers, Connection
+from gateway.serve.connections.answers import Answers
+from gateway.serve.connections.connection import Connection
 from gateway.serve.connections.limits import HEAD_S, LINE_BYTES, RETRY_AFTER_S
 from gateway.serve.connections.untaken import Untaken
 from gateway.serve.problems import problem_reply

@@ -23,6 +23,7 @@ def row(beginning: str) -> str:
         ("request line and headers together", [limits.HEAD_BYTES]),
         ("until a head is complete", [limits.HEAD_S]),
         ("until a TLS handshake is complete", [limits.HEAD_S]),
+        ("request that a connection repeats", [limits.KNOWN_BYTES]),
         ("body of a request", [limits.BODY_BYTES]),
         ("rest of a body", [limits.LINGER_S]),
         ("requests behind", [limits.PIPELINED]),
@@ -49,4 +50,4 @@ def test_every_number_of_the_table_is_the_constant(beginning: str, numbers: list
 
 def test_the_table_has_no_row_more() -> None:
     rows = [line for line in DOCUMENT.read_text().splitlines() if line.startswith("| ")]
-    assert len(rows) == 17 + 2
+    assert len(rows) == 18 + 2

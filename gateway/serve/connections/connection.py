@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from aiohttp import web
@@ -12,6 +10,7 @@ from aiohttp.http import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from gateway.serve.connections.admission import Place
+from gateway.serve.connections.answers import Answers, Known, is_one_head
 from gateway.serve.connections.limits import (
     BODY_BYTES,
     CLOSE_S,
@@ -19,6 +18,7 @@ from gateway.serve.connections.limits import (
     HEAD_S,
     HEADERS,
     KEEP_ALIVE_S,
+    KNOWN_BYTES,
     LINE_BYTES,
     LINGER_S,
     PIPELINED,
@@ -28,33 +28,6 @@ from gateway.serve.connections.untaken import Untaken
 
 if TYPE_CHECKING:
     from gateway.serve.reply import Reply
-
-#: A head up to this is known again: 8 MiB for all connections that there are at most, and some times that for what it says.
-_KNOWN_BYTES = 1_024
-_END_OF_HEAD = b"\r\n\r\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What is said outside of aiohttp's task for requests."""
-
-    #: To a request without a body, of a size that is allowed; None: it has to be waited for.
-    at_once: Callable[[web.BaseRequest], Reply | None]
-    #: Of bytes that are no request; the error says why.
-    unreadable: Callable[[BaseException | None], Reply]
-    #: Whole, of a head that is not complete in time, and of one that is too long.
-    late: bytes
-    long: bytes
-
-
-@dataclass(slots=True, eq=False, repr=False)
-class _Known:
-    """A request without a body. There may be a token in it: it is not shown."""
-
-    #: With which it came.
-    data: bytes
-    message: RawRequestMessage
-    request: web.BaseRequest
 
 
 class Connection(web.RequestHandler):
@@ -130,7 +103,7 @@ class Connection(web.RequestHandler):
         #: All that came so far are requests, each a head that came alone and whole: nothing of another one has come yet.
         self._is_between = True
         #: The latest of them that was answered at once. Who asks the same again, as dashboards do, is not parsed again.
-        self._known: _Known | None = None
+        self._known: Known | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The first head is waited for from now on."""
@@ -161,7 +134,7 @@ class Connection(web.RequestHandler):
                 self._messages.append((known.message, EMPTY_PAYLOAD))
             else:
                 super().data_received(data)
-                self._is_between = self._is_between and self._request_count == before + 1 and _is_one_head(data)
+                self._is_between = self._is_between and self._request_count == before + 1 and is_one_head(data)
         finally:
             self._waiter = waiter
         if self._request_count != before:
@@ -240,7 +213,7 @@ class Connection(web.RequestHandler):
         if self._own is not None:
             self._own.abort()
 
-    def _understood(self, data: bytes) -> _Known | None:
+    def _understood(self, data: bytes) -> Known | None:
         """The request that has come, if it is the only one, has no body, and is of a size that is allowed; None: it is not."""
         message, payload = self._messages[0]
         if len(self._messages) > 1 or payload is not EMPTY_PAYLOAD or not isinstance(message, RawRequestMessage):
@@ -248,9 +221,9 @@ class Connection(web.RequestHandler):
         if self._upgraded or self.may_be_long:
             return None
         # Only aiohttp's task has a use for the last two.
-        return _Known(data, message, web.BaseRequest(message, payload, self, None, None, self._loop))  # type: ignore[arg-type]
+        return Known(data, message, web.BaseRequest(message, payload, self, None, None, self._loop))  # type: ignore[arg-type]
 
-    def _answered_at_once(self, known: _Known | None) -> bool:
+    def _answered_at_once(self, known: Known | None) -> bool:
         """Whether a request, which came while none was being answered, needs nothing of aiohttp's task."""
         manager, parser, transport = self._manager, self._parser, self.transport
         if known is None or manager is None or parser is None or transport is None or transport.is_closing():
@@ -267,7 +240,7 @@ class Connection(web.RequestHandler):
         parser.message_consumed()
         self._messages.clear()
         self._next_keepalive_close_time = self._loop.time() + KEEP_ALIVE_S
-        if self._is_between and len(known.data) <= _KNOWN_BYTES:
+        if self._is_between and len(known.data) <= KNOWN_BYTES:
             self._known = known
         return True
 
@@ -307,8 +280,3 @@ class Connection(web.RequestHandler):
         """What is being answered is the last."""
         self.close()
         self._pause_reading_for_buffer()
-
-
-def _is_one_head(data: bytes) -> bool:
-    """Whether the first empty line is the end."""
-    return data.find(_END_OF_HEAD) == len(data) - len(_END_OF_HEAD)

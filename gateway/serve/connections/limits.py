@@ -10,6 +10,8 @@ LINE_BYTES = 8190
 HEADERS = 128
 #: Bytes of request line and headers together; more is 431.
 HEAD_BYTES = 32 * 1024
+#: Bytes of a head that is known when it comes again: 8 MiB for all connections together, and some times that for what it says.
+KNOWN_BYTES = 1024
 #: Bytes of a request's body; more is 413, or the end of the connection where the request did not say how many.
 BODY_BYTES = 1024 * 1024
 #: From its first byte, and the first one from the connect on, a head has to be complete within this; so has a TLS handshake.
