@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 import subprocess
@@ -55,9 +56,16 @@ def locked(name: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def materials(tmp_path_factory: pytest.TempPathFactory) -> str:
-    file = tmp_path_factory.mktemp("materials") / "sbom.json"
-    subprocess.run([ROOT / "scripts" / "sbom", file], check=True)  # noqa: S603
+def materials(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> str:
+    """Made once for all processes of pytest-xdist, whose directories are in one: it takes half a minute."""
+    is_alone = worker_id == "master"
+    directory = tmp_path_factory.mktemp("materials") if is_alone else tmp_path_factory.getbasetemp().parent
+    file = directory / "sbom.json"
+    with (directory / "sbom.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not file.exists():
+            subprocess.run([ROOT / "scripts" / "sbom", directory / "sbom.new"], check=True)  # noqa: S603
+            (directory / "sbom.new").rename(file)
     return file.read_text()
 
 
