@@ -14,7 +14,7 @@ import pytest
 from gateway.config.types import Config
 from gateway.serve import server as server_module
 from gateway.serve.connections import connection as module
-from gateway.serve.connections.limits import BODY_BYTES, HEAD_BYTES
+from gateway.serve.connections.limits import BODY_BYTES, HEAD_BYTES, PIPELINED
 from tests.serve.authentication.showing import new_token
 from tests.serve.implementer import Implementer
 from tests.serve.running import PATIENCE_S, Answer, Client, eventually, parse, serving
@@ -159,6 +159,30 @@ async def test_the_same_bytes_mean_something_else_behind_a_begun_head(client: Cl
     await asyncio.sleep(0.1)
     assert (await ask(reader, writer, REQUEST)).status == 404
     assert (await ask(reader, writer, REQUEST)).status == 200
+    writer.close()
+
+
+async def test_no_more_requests_wait_behind_another_although_they_are_known(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[module.Connection] = []
+    begin = module.Connection.connection_made
+
+    def remember(self: module.Connection, transport: asyncio.BaseTransport) -> None:
+        begin(self, transport)
+        made.append(self)
+
+    monkeypatch.setattr(module.Connection, "connection_made", remember)
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+    assert (await ask(reader, writer, REQUEST)).status == 200
+    (connection,) = made
+    writer.write(get(b"/api/v1/operations/op-3?wait_for=completed&timeout=300"))
+    for _ in range(10 * PIPELINED):
+        await asyncio.sleep(0.005)
+        writer.write(REQUEST)
+    await asyncio.sleep(0.1)
+    # And what came with them, which on a busy machine may be some: aiohttp parses sixteen at most.
+    assert len(connection._messages) <= 4 * PIPELINED
     writer.close()
 
 
