@@ -30,7 +30,7 @@ from benchmarks.processes import ended, first_line, free_ports, until_exists
 FLOOR_CORES = 0.35
 #: How long after the last change clients are listened to.
 _SETTLE_S = 2.0
-_PATIENCE_S = 60.0
+_PATIENCE_S = 90.0
 _NCHAN = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")

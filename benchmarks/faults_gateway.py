@@ -20,7 +20,7 @@ from tests.command import free_ports
 from tests.e2e.faults.observers import INJECTED
 from tests.e2e.faults.processes import full_disk
 
-_PATIENCE_S = 30.0
+_PATIENCE_S = 90.0
 _UP = {"tap": "forwards", "observe": "reading the tap", "serve": "answering on"}
 #: Of a phase, the part that observe is stopped or slow; in the rest it catches up.
 _SHARE = 0.75

@@ -22,7 +22,7 @@ from gateway.pb import remote_execution_pb2 as remote_execution
 from tests.tap import frames
 
 _HOST = "127.0.0.1"
-_PATIENCE_S = 30.0
+_PATIENCE_S = 90.0
 _DIGITS = 12
 _FRAME_HEAD = 9
 

@@ -45,7 +45,7 @@ _TICK_S = 0.5
 #: How often observe publishes (gateway.observe.introspection.feed).
 _BATCH_S = 0.02
 _BEAT_S = 0.001
-_PATIENCE_S = 30.0
+_PATIENCE_S = 90.0
 #: Far more than there are.
 _KEPT = 1_000_000
 #: What is said at once: names of some thousand operations.

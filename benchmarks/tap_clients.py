@@ -17,7 +17,7 @@ from gateway.simulation.quick import frames as http2
 from gateway.simulation.quick.frames import DATA, END_STREAM, HEADERS
 
 _HOST = "127.0.0.1"
-_PATIENCE_S = 60.0
+_PATIENCE_S = 90.0
 #: Between two turns of a player with a rate.
 _TURN_S = 0.005
 #: Of real workers.

@@ -17,7 +17,7 @@ from benchmarks import tap_messages as messages
 from gateway.simulation.quick import frames as http2
 
 _EXECUTE = ("build.bazel.remote.execution.v2.Execution", "Execute")
-_PATIENCE_S = 60.0
+_PATIENCE_S = 90.0
 
 
 async def serve() -> None:

@@ -30,7 +30,7 @@ from gateway.pb.introspection_pb2_grpc import IntrospectionStub
 
 _HOST = "127.0.0.1"
 _BACKLOG = 4_096
-_PATIENCE_S = 60.0
+_PATIENCE_S = 90.0
 
 
 async def _upstream() -> None:

@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] # it has none
 
 # Before anything imports grpc: observe forks, also where it runs within a test (see gateway.cli.roles).
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
 
+# How long something takes is the machine's; the rest is as it is: with CI in the environment, the same examples each time.
+settings.register_profile("any-machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-machine")
 
 #: Modules and packages whose tests share a fixture that takes seconds.
 _TOGETHER = (

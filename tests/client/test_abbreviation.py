@@ -1,4 +1,4 @@
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.client.abbreviation import abbreviations
@@ -15,7 +15,6 @@ def test_a_short_id_and_one_that_would_hardly_get_shorter_stay_whole() -> None:
     assert abbreviations([]) == {}
 
 
-@settings(deadline=None)
 @given(st.lists(st.text("ab…", max_size=20)))
 def test_no_two_ids_are_shown_as_the_same(ids: list[str]) -> None:
     short = abbreviations(ids)

@@ -2,7 +2,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.client.document import Document, NoJsonError, parse_list, parse_object
@@ -25,7 +25,6 @@ def test_values_of_the_kind_that_was_hoped_for() -> None:
     assert [each.text("t") for each in document.rows("r")] == ["in"]
 
 
-@settings(deadline=None)
 @given(_JSON)
 def test_any_other_value_is_none_or_empty_and_never_an_error(value: Any) -> None:
     document = Document({"x": value})

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.client.happenings import in_json, in_words
@@ -81,7 +81,6 @@ def test_json_is_one_line_whatever_came(data: str) -> None:
     assert told["data"] == (json.loads(data) if data.startswith("{") else data)
 
 
-@settings(deadline=None)
 @given(st.sampled_from(["operation", "worker", "scheduler", "health", "snapshot", "reset", "x"]), st.text())
 def test_any_data_makes_one_printable_line(kind: str, data: str) -> None:
     assert in_words(Event(kind, data, ""), 0.0).plain.isprintable()

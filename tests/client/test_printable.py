@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.client.printable import printable, printable_json
@@ -22,13 +22,11 @@ def test_what_a_terminal_would_obey_is_shown_as_an_escape(raw: str, shown: str) 
     assert printable(raw) == shown
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_nothing_but_printable_characters_comes_out(text: str) -> None:
     assert printable(text).isprintable()
 
 
-@settings(deadline=None)
 @given(st.recursive(st.text() | st.integers() | st.none(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
 def test_json_means_the_same_and_has_nothing_but_printable_characters_and_its_own_spaces(value: object) -> None:
     shown = printable_json(json.dumps(value, ensure_ascii=False, indent=1))

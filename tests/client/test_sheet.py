@@ -4,7 +4,7 @@ import io
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -84,7 +84,6 @@ def test_a_sheet_without_rows_has_titles() -> None:
     assert drawn(Sheet([Column("A", [], is_id=True), Column("B", [], is_cut=True)]), 40) == ["A  B"]
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.text("ab工", min_size=1, max_size=40), st.text("cd工 ", max_size=40)), max_size=5), st.integers(20, 120)
 )

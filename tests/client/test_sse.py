@@ -3,7 +3,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.client import sse
@@ -42,7 +42,6 @@ def test_a_stream_is_read_as_the_standard_says() -> None:
     assert (events.last_id, events.retry_ms) == ("", 2_000)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, len(STREAM)), max_size=20))
 def test_it_does_not_matter_in_which_pieces_it_comes(cuts: list[int]) -> None:
     places = [0, *sorted(cuts), len(STREAM)]
@@ -61,7 +60,6 @@ def test_an_id_counts_when_its_block_is_complete() -> None:
     assert read([b"id: e-8\ndata: x\n"])[1].last_id == ""
 
 
-@settings(deadline=None)
 @given(st.binary())
 def test_any_bytes_are_a_stream(noise: bytes) -> None:
     assert all("\n" not in event.kind for event in read([noise])[0])

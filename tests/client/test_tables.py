@@ -4,7 +4,7 @@ import io
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -131,7 +131,7 @@ _ANYTHING = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50)
 @given(st.lists(st.dictionaries(st.sampled_from(_NAMES), _ANYTHING), max_size=3), st.integers(1, 200))
 def test_whatever_a_server_says_there_is_a_table_of_printable_characters(rows: list[dict[str, Any]], width: int) -> None:
     documents = [Document(row) for row in rows]

@@ -52,6 +52,8 @@ KNOWN = (
 #: Scrapes of a second each, so that rates over some of them are there.
 _SCRAPES = 6
 _WINDOW = "10s"
+#: A scrape that begins takes a second at most, and what it brings is of when it began.
+_SETTLED_S = 3
 
 
 def promtool(*arguments: str) -> None:
@@ -118,6 +120,7 @@ class Prometheus:
 
     def __init__(self, port: int) -> None:
         self._base = f"http://127.0.0.1:{port}/api/v1"
+        self._moment: float | None = None
 
     def get(self, path: str, **parameters: str) -> Any:
         """The data of an answer."""
@@ -129,14 +132,25 @@ class Prometheus:
         return body["data"]
 
     def query(self, expression: str) -> list[float]:
-        """The values of an instant query."""
-        return [float(each["value"][1]) for each in self.get("query", query=expression)["result"]]
+        """The values of an instant query: as of when everything was there, or of now before that.
+
+        A scrape may take longer than its second on a busy machine, and until the next one there is nothing of now.
+        """
+        as_of = {} if self._moment is None else {"time": str(self._moment)}
+        return [float(each["value"][1]) for each in self.get("query", query=expression, **as_of)["result"]]
 
     def has_scraped(self) -> bool:
-        """Often enough, and operations have completed since."""
-        scrapes = self.query("sum_over_time(up[1m])")
-        done = self.query(f"sum(increase(nativelink_execution_duration_seconds_count[{_WINDOW}]))")
-        return scrapes >= [_SCRAPES] and done > [0.0]
+        """Often enough, operations have completed since and rules were evaluated: from then on queries are as of that moment."""
+        moment = time.time() - _SETTLED_S
+        holds = [
+            f"sum_over_time(up[1m]) >= {_SCRAPES}",
+            "up == 1",
+            f"sum(increase(nativelink_execution_duration_seconds_count[{_WINDOW}])) > 0",
+            f'count(count by (__name__) ({{__name__=~"instance:.+"}})) == {len(RECORDS)}',
+        ]
+        there = all(self.get("query", query=each, time=str(moment))["result"] for each in holds)
+        self._moment = moment if there else None
+        return there
 
 
 @pytest.fixture(scope="module")
@@ -191,8 +205,12 @@ def _until(holds: Callable[[], bool], told: Callable[[], str]) -> None:
 
 
 def test_prometheus_takes_the_gateways_metrics_as_openmetrics_without_complaint(prometheus: Prometheus) -> None:
-    (target,) = prometheus.get("targets")["activeTargets"]
-    assert (target["health"], target["lastError"]) == ("up", "")
+    def target() -> tuple[str, str]:
+        (each,) = prometheus.get("targets")["activeTargets"]
+        return each["health"], each["lastError"]
+
+    # On a busy machine a scrape may take more than the second that it has here: the next one takes that back.
+    _until(lambda: target() == ("up", ""), lambda: f"{target()}")
     told = {name: (each[0]["type"], each[0]["help"]) for name, each in prometheus.get("metadata").items()}
     # OpenMetrics names a counter without its ending.
     assert told == {each.name.removesuffix("_total"): (each.kind.value, each.help) for each in FAMILIES}
@@ -220,8 +238,7 @@ def test_a_farm_that_works_raises_no_alarm(prometheus: Prometheus) -> None:
         alerts = prometheus.get("alerts")["alerts"]
         return [each["labels"] for each in alerts if each["labels"]["severity"] == "critical" or each["state"] == "firing"]
 
-    assert [each for each in alarms() if each["alertname"] != "NativeLinkGatewayDown"] == []
-    # On a busy machine a scrape may take more than the second that it has here: the next one takes that back.
+    # On a busy machine a scrape may take more than its second here, or show what is old: the next one takes that back.
     _until(lambda: alarms() == [], lambda: f"{alarms()}")
 
 

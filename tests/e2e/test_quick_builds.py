@@ -21,7 +21,7 @@ from tests.e2e.player import Upstream
 from tests.e2e.simulated import checkpoint
 
 _HOST = "127.0.0.1"
-_PATIENCE_S = 60
+_PATIENCE_S = 90
 _SETTLE_S = 0.5
 
 

@@ -23,7 +23,7 @@ _ASKING_S = 0.05
 #: Time goes on in the model at least this often.
 _TICK_S = 1.0
 #: By when, and how often, it is asked whether it has what was forwarded.
-_PATIENCE_S, _AGAIN_S = 30, 0.02
+_PATIENCE_S, _AGAIN_S = 90, 0.02
 #: The model's own timeouts do not stand still with a recording's clock: what differs after it stood for so long is played again.
 _STOOD_S = 0.05
 _PLAYS = 3

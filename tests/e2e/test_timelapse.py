@@ -23,7 +23,7 @@ from tests.e2e import truth
 from tests.e2e.gateway import configuration
 from tests.e2e.simulated import checkpoint
 
-_PATIENCE_S = 30
+_PATIENCE_S = 90
 
 
 async def _replayed(load: Load, folder: Path) -> tuple[list[str], Counter[str]]:

@@ -212,4 +212,4 @@ class Model(RuleBasedStateMachine):
 
 
 TestModel = Model.TestCase
-TestModel.settings = settings(max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+TestModel.settings = settings(max_examples=100, stateful_step_count=40, suppress_health_check=list(HealthCheck))

@@ -99,7 +99,7 @@ def _whole(name: str, cuts: Sequence[int], pieces: int) -> tuple[object, object]
     return undisturbed.shows(), moved.shows()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.sampled_from(recordings.ALL), st.lists(st.integers(0, 10**6), min_size=1, max_size=5), st.sampled_from((7, 50, 10**6)))
 def test_a_recording_that_is_moved_anywhere_says_what_it_says_undisturbed(name: str, cuts: list[int], pieces: int) -> None:
     undisturbed, moved = _whole(name, cuts, pieces)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.observe.checkpoint import file, layout
@@ -82,7 +82,6 @@ def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
 
 
 @given(data=st.data())
-@settings(deadline=None)
 def test_no_bit_can_change_unnoticed(data: st.DataObject, valid: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     position = data.draw(st.integers(0, len(valid) - 1))
     changed = bytearray(valid)
@@ -98,7 +97,6 @@ def test_no_bit_can_change_unnoticed(data: st.DataObject, valid: bytes, tmp_path
 
 
 @given(length=st.integers(0, 5206))
-@settings(deadline=None)
 def test_a_file_that_is_cut_off_is_noticed(length: int, valid: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("cut")
     put(folder, valid[: min(length, len(valid) - 1)])

@@ -58,7 +58,7 @@ def test_gaps_and_runs_and_everything_else_may_be_cut_too() -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_cuts_may_be_anywhere(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(NAMES))
     found = recorded(name)

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.observe.recording.inspection import Inspection
@@ -150,7 +150,6 @@ def test_nothing_that_a_peer_says_reaches_the_terminal_as_an_order() -> None:
     assert any("a\\x1b[2J" in line for line in lines)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 1 << 30), st.integers(0, 1 << 20), st.integers(0, 255))
 def test_no_bytes_make_it_fail(seed: int, place: int, byte: int) -> None:
     line, as_json = Inspection(is_full=False), Inspection(is_full=True)

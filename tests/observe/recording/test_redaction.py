@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config.types import Config, PropertyType, Scheduler
@@ -200,7 +200,6 @@ PLANTED = list(PLANTER.records())
 MESSAGES = [record for record in PLANTED if record.message.payload]
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_no_bytes_make_it_fail_and_a_secret_in_them_does_not_come_out(data: st.DataObject) -> None:
     """Damaged payloads of every class, unknown fields wherever they fall."""
