@@ -12,8 +12,8 @@ import uvloop
 
 from tests.e2e.faults.soak import soak
 
-#: Of medians of thirds: connections come and go at random, allocators keep what they may need again.
-_MORE_DESCRIPTORS = 10
+#: From the first third to the last: connections come and go at random, allocators keep what they may need again.
+_MORE_DESCRIPTORS = 15
 _MORE_KIB = 10 * 1024
 
 
@@ -30,7 +30,7 @@ def test_memory_and_descriptors_stay_flat(
     assert outcome.problems == []
     assert all(happened[name] for name in ("calls", "reconnects", "cancels", "pairs", "restarts"))
     # Those of connections that happen to be there are as many as the machine is busy; what leaks is there always.
-    assert _least(outcome.descriptors) <= _MORE_DESCRIPTORS
+    assert _least(outcome.descriptors) <= _MORE_DESCRIPTORS + (outcome.reconnects + outcome.cancels) // 10
     assert memory[-1] <= memory[0] + _MORE_KIB
     assert outcome.after <= outcome.before
     assert sum("starting it again" in line for line in outcome.log) == outcome.kills
