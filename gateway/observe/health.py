@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from gateway.config.types import Carries, Config, Tap
 from gateway.observe.links import LinkState
 from gateway.observe.processes import HELD_UP_NS, describe_blinded, describe_process
-from gateway.observe.taps import ListenerState
+from gateway.observe.taps import ListenerState, Refusals
 from gateway.observe.timestamps import timestamp
 from gateway.pb import introspection_pb2 as pb
 
 _SECOND = 1_000_000_000
+
+#: For so long a refusal tells how NativeLink is now: workers come back every 0.5 s (facts, 7), clients when somebody builds.
+_REFUSAL_NS = 60 * _SECOND
 
 #: Below this many bytes nobody minds what they are.
 _BULK_BYTES = 64 * 1024 * 1024
@@ -122,7 +125,7 @@ def _reasons(config: Config, link: LinkState, model: ModelState, kept: KeptState
         )
     for listener in _listeners(link):
         refusals = listener.refusals
-        if refusals is not None:
+        if refusals is not None and _is_recent(refusals, listener, link):
             tap = _configured(config, listener)
             settings = "upstream and upstream_tls" if tap is not None and tap.upstream_tls is not None else "upstream"
             yield (
@@ -138,6 +141,11 @@ def _reasons(config: Config, link: LinkState, model: ModelState, kept: KeptState
             f"{model.records_missed} records were missed: workers and operations of that time may be shown wrongly until they "
             "end or reconnect. If this happens often, give the gateway more CPU or a larger gateway.tap.ring_bytes."
         )
+
+
+def _is_recent(refusals: Refusals, listener: ListenerState, link: LinkState) -> bool:
+    ticked_at = link.ticked_at(listener.name)
+    return ticked_at is None or ticked_at - refusals.last_at <= _REFUSAL_NS
 
 
 def _unattached(link: LinkState) -> str:
@@ -169,18 +177,7 @@ def _notes(config: Config, link: LinkState, model: ModelState, kept: KeptState) 
                 "certificate. To ask them for their own, set gateway.taps[].tls.client_ca_file instead of trust_all_peers."
             )
     for listener in _listeners(link):
-        totals = listener.totals
-        if totals is None:
-            continue
-        if not totals.connections:
-            configured = _configured(config, listener)
-            yield _unused(listener, has_tls=configured is not None and configured.tls is not None)
-        if Carries.EXECUTION.value in listener.carries and totals.bytes > _BULK_BYTES and totals.tapped_bytes * 2 < totals.bytes:
-            share = 100 - 100 * totals.tapped_bytes // totals.bytes
-            yield (
-                f"{share} % of the bytes through tap {listener.name!r} are not execution traffic: point clients' --remote_cache "
-                f"straight at NativeLink ({listener.upstream}) to keep bulk transfers off the tap."
-            )
+        yield from _notes_of(listener, _configured(config, listener), link)
     for name, behind_s in link.astray:
         way = "behind" if behind_s > 0 else "before"
         yield (
@@ -200,6 +197,26 @@ def _notes(config: Config, link: LinkState, model: ModelState, kept: KeptState) 
         )
     for scheduler, count in sorted(model.foreign.items()):
         yield f"{count} messages belong to scheduler {scheduler!r}, which is not the one shown here ({config.scheduler_name!r})."
+
+
+def _notes_of(listener: ListenerState, tap: Tap | None, link: LinkState) -> Iterator[str]:
+    refusals = listener.refusals
+    if refusals is not None and not _is_recent(refusals, listener, link):
+        yield (
+            f"Tap {listener.name!r} could not reach NativeLink at {listener.upstream} at {_clock(refusals.last_at)} "
+            f"({refusals.reason}), and nothing has connected since: whether NativeLink is back there is not known."
+        )
+    totals = listener.totals
+    if totals is None:
+        return
+    if not totals.connections:
+        yield _unused(listener, has_tls=tap is not None and tap.tls is not None)
+    if Carries.EXECUTION.value in listener.carries and totals.bytes > _BULK_BYTES and totals.tapped_bytes * 2 < totals.bytes:
+        share = 100 - 100 * totals.tapped_bytes // totals.bytes
+        yield (
+            f"{share} % of the bytes through tap {listener.name!r} are not execution traffic: point clients' --remote_cache "
+            f"straight at NativeLink ({listener.upstream}) to keep bulk transfers off the tap."
+        )
 
 
 def _unused(listener: ListenerState, *, has_tls: bool) -> str:

@@ -70,6 +70,21 @@ def test_a_refusing_upstream_is_named_with_since_when() -> None:
     )
 
 
+def test_a_refusal_that_nobody_has_tried_again_is_soon_no_more_than_a_note() -> None:
+    state = run()
+    state.listeners["execution"].refusals = Refusals(EPOCH - 90 * SECOND, EPOCH - 60 * SECOND, "Connection refused")
+    assert assess(config(), fresh(state), WELL).status == pb.Health.DEGRADED
+    state.listeners["execution"].refusals = Refusals(EPOCH - 90 * SECOND, EPOCH - 60 * SECOND - 1, "Connection refused")
+    health = assess(config(), fresh(state), WELL)
+    assert (health.status, list(health.reasons)) == (pb.Health.HEALTHY, [])
+    assert health.notes[0] == (
+        "Tap 'execution' could not reach NativeLink at upstream:execution at 2023-11-14T22:12:19Z (Connection refused), and "
+        "nothing has connected since: whether NativeLink is back there is not known."
+    )
+    state.last_tick_at = None
+    assert assess(config(), fresh(state), WELL).status == pb.Health.DEGRADED
+
+
 def test_blind_connections_are_named_with_what_helps() -> None:
     state = run()
     state.listeners["workers"].blind = {1: "TLS", 2: "TLS", 3: "HPACK: index 99", 4: "OVERLOADED"}
