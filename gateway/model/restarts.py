@@ -35,12 +35,23 @@ class Verdict(Enum):
 class RestartWatch:
     """Collects evidence; every method that adds some returns what it comes to."""
 
-    __slots__ = ("_answered", "_client_ended_at", "_ended_at", "_is_down", "_refused_at", "_sent_away", "_timeout_ns")
+    __slots__ = (
+        "_answered",
+        "_client_ended_at",
+        "_ended_at",
+        "_has_answered",
+        "_is_down",
+        "_refused_at",
+        "_sent_away",
+        "_timeout_ns",
+    )
 
     def __init__(self, worker_timeout_s: int) -> None:
         self.configure(worker_timeout_s)
         #: Open connections on which the scheduler answered a tapped call -> whether a client's.
         self._answered: dict[ConnectionId, bool] = {}
+        #: It ever did.
+        self._has_answered = False
         #: When the scheduler's side last ended one of them, and one of a client; None: not since the last sign of life.
         self._ended_at: int | None = None
         self._client_ended_at: int | None = None
@@ -54,13 +65,21 @@ class RestartWatch:
         """From now on."""
         self._timeout_ns = worker_timeout_s * NS_PER_S
 
-    def answered(self, connection: ConnectionId, *, is_client: bool) -> None:
-        """The scheduler said something on a connection: a sign of life if it is the first there."""
-        if connection not in self._answered:
-            self._answered[connection] = is_client
-            self._ended_at = self._client_ended_at = self._refused_at = None
-            self._sent_away.clear()
-            self._is_down = False
+    def answered(self, connection: ConnectionId, *, is_client: bool) -> bool:
+        """The scheduler said something on a connection: a sign of life if it is the first there.
+
+        Returns:
+            Whether it came up since: a restart was seen, or it was not there when it was first looked for.
+        """
+        if connection in self._answered:
+            return False
+        came_up = self._is_down or (self._refused_at is not None and not self._has_answered)
+        self._answered[connection] = is_client
+        self._ended_at = self._client_ended_at = self._refused_at = None
+        self._sent_away.clear()
+        self._is_down = False
+        self._has_answered = True
+        return came_up
 
     def closed(self, event: ConnectionClosed, now: int, *, has_workers: bool) -> Verdict:
         """A connection is gone."""

@@ -18,7 +18,7 @@ from gateway.model.events import Event, Stage
 from gateway.model.followers import Followers
 from gateway.model.gaps import Gaps
 from gateway.model.halves import Row
-from gateway.model.identity import Properties
+from gateway.model.identity import ConnectionId, Properties
 from gateway.model.lifecycle import Work
 from gateway.model.records import Anomaly, Counts, Operation, Worker
 from gateway.model.register import Register
@@ -53,7 +53,7 @@ class SchedulerModel:
         self._restarts = RestartWatch(settings.worker_timeout_s)
         #: Unix nanoseconds of the first event; None: there was none.
         self.observed_since: int | None = None
-        #: Later of first observation and last restart seen, Unix nanoseconds.
+        #: Later of first observation and when it was last seen to come up, Unix nanoseconds. While it is down: since when.
         self.up_since: int | None = None
         #: An event that is not here, such as ConnectionOpened, says nothing but the time.
         self._handlers = self._handling()
@@ -246,21 +246,21 @@ class SchedulerModel:
     # --- what takes more than one part --------------------------------------------------------------------------------
 
     def _worker_connected(self, event: events.WorkerConnected) -> None:
-        self._restarts.answered(event.stream.connection_id, is_client=False)
+        self._answered(event.stream.connection_id, is_client=False)
         self._workforce.connected(event)
 
     def _worker_refused(self, event: events.WorkerRefused) -> None:
         if event.status_code is not None:
-            self._restarts.answered(event.stream.connection_id, is_client=False)
+            self._answered(event.stream.connection_id, is_client=False)
         self._workforce.turned_away(event)
 
     def _operation_updated(self, event: events.OperationUpdated) -> None:
         if self._followers.updated(event):
-            self._restarts.answered(event.stream.connection_id, is_client=True)
+            self._answered(event.stream.connection_id, is_client=True)
 
     def _follower_left(self, event: events.FollowerLeft) -> None:
         if self._followers.left(event):
-            self._restarts.answered(event.stream.connection_id, is_client=True)
+            self._answered(event.stream.connection_id, is_client=True)
 
     def _disconnect_sent(self, event: events.DisconnectSent) -> None:
         worker = self._workforce.sent_away(event)
@@ -285,6 +285,10 @@ class SchedulerModel:
     def _action_read(self, event: events.ActionRead) -> None:
         for row in self._register.pools.read(event):
             self._register.touch(row)
+
+    def _answered(self, connection: ConnectionId, *, is_client: bool) -> None:
+        if self._restarts.answered(connection, is_client=is_client):
+            self.up_since = self.now
 
     def _ended_by_restart(self, row: Row) -> bool:
         """Its last attempt was lost in the moment of the restart: nobody counted it, and nobody was told that it is over."""

@@ -107,7 +107,7 @@ def test_both_workers_register_with_the_tap_for_workers_and_are_told_apart(confi
     for service in ("worker-1", "worker-2"):
         (worker,) = nativelink(service)["workers"]
         assert worker["local"]["worker_api_endpoint"]["uri"] == f"grpc://gateway:{tap.listen.port}"
-        assert worker["local"]["name"].startswith("${WORKER_NAME")
+        assert worker["local"]["name"] == "${WORKER_NAME:-worker}-"
         assert SERVICES[service]["environment"]["WORKER_NAME"] == service
     assert not set(SERVICES["worker-1"]["volumes"]) & set(SERVICES["worker-2"]["volumes"]) - {
         "./deploy/compose/worker.json5:/etc/nativelink/worker.json5:ro"

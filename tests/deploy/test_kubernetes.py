@@ -195,7 +195,7 @@ def test_workers_register_with_the_service_of_the_taps_under_the_name_of_their_p
     (worker,) = json5.loads(one("ConfigMap", "nativelink-worker")["data"]["worker.json5"])["workers"]
     (port,) = (tap.upstream.port for tap in config.taps if Carries.WORKER_API in tap.carries)
     assert worker["local"]["worker_api_endpoint"]["uri"] == f"grpc://nativelink-scheduler:{port}"
-    assert worker["local"]["name"] == "${POD_NAME}"
+    assert worker["local"]["name"] == "${POD_NAME}-"
     (container,) = pod("nativelink-worker")["containers"]
     assert container["env"] == [{"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]
 

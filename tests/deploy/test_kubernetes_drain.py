@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import json5
 import pytest
 
 from gateway.cli.arguments import parse
@@ -54,7 +55,11 @@ def test_the_worker_of_the_pod_is_drained_with_the_token_that_is_a_file(tmp_path
     token, arguments = drained(tmp_path, exit_code=0)
     assert token == "the token"  # noqa: S105 # a word
     options = parse(arguments)
-    assert options.id_prefix == "worker-7d9f-x2x-"
+    (worker,) = json5.loads(one("ConfigMap", "nativelink-worker")["data"]["worker.json5"])["workers"]
+    # NativeLink's LocalWorkerConfig: "{name}{uuidv6}".
+    id_ = worker["local"]["name"].replace("${POD_NAME}", "worker-7d9f-x2x") + "1f1ea2e2-f0e5-644e-a523-774b58ec9e84"
+    assert id_.startswith(options.id_prefix)
+    assert options.id_prefix.startswith("worker-7d9f-x2x")
     service = one("Service", "nativelink-gateway")
     assert options.url == f"http://{service['metadata']['name']}:{service['spec']['ports'][0]['port']}"
     assert options.until_gone

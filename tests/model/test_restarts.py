@@ -2,7 +2,7 @@ import pytest
 
 from gateway.model import changes, events
 from gateway.model.events import Outcome, RunEnded
-from tests.model.builders import EXECUTING, QUEUED, RUN, START, Scene, error, key, ok, stream
+from tests.model.builders import EXECUTING, QUEUED, RUN, SECOND, START, Scene, error, key, ok, stream
 
 
 @pytest.fixture
@@ -37,6 +37,41 @@ def test_when_all_connections_ended_and_a_connect_is_refused_the_scheduler_began
     scene.refuse()
     assert (scene.stages, restarts(scene), scene.model.up_since) == ([], 1, scene.now)
     assert scene.model.observed_since == START
+
+
+def test_uptime_counts_from_when_it_answers_again(scene: Scene) -> None:
+    kill(scene)
+    scene.refuse()
+    scene.wait(600)
+    scene.refuse()
+    scene.wait(0.5)
+    scene.connect("w3", connection=103)
+    came_up = scene.now
+    assert (restarts(scene), scene.model.up_since) == (1, came_up)
+    scene.wait(5)
+    scene.connect("w4", connection=104)
+    assert scene.model.up_since == came_up
+
+
+def test_uptime_of_one_that_was_not_there_at_first_counts_from_its_first_answer() -> None:
+    scene = Scene()
+    scene.refuse()
+    assert scene.model.up_since == START
+    scene.wait(10)
+    scene.connect("w1", connection=101)
+    assert (restarts(scene), scene.model.up_since, scene.model.observed_since) == (0, START + 10 * SECOND, START)
+
+
+def test_a_refusal_beside_what_answered_once_moves_no_uptime() -> None:
+    scene = Scene()
+    scene.connect("w1", connection=101)
+    scene.end("w1")
+    scene.close(101, by_upstream=False)
+    scene.wait(60)
+    scene.refuse()
+    scene.wait(1)
+    scene.connect("w1", connection=102)
+    assert (restarts(scene), scene.model.up_since) == (0, START)
 
 
 def test_one_restart_is_one_however_often_a_connect_is_refused(scene: Scene) -> None:
