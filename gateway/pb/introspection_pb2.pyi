@@ -761,7 +761,9 @@ class Scheduler(_message.Message):
     """Workers that registered in vain, as long as the state was kept."""
     @_builtins.property
     def up_since(self) -> _timestamp_pb2.Timestamp:
-        """Later of first observation and last restart of the scheduler that was seen. Absent: nothing was observed yet."""
+        """Later of first observation and when the scheduler was last seen to come up; while it is down, since when. Absent: nothing was
+        observed yet.
+        """
 
     @_builtins.property
     def counts(self) -> Global___Counts:
