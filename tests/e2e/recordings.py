@@ -31,6 +31,7 @@ MODERN = (
     "abandoned_queue",
     "failures",
     "scheduler_restart",
+    "bazel",
 )
 ALL = (*MODERN, "legacy")
 PROPERTY_TYPES = {
