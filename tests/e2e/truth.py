@@ -139,14 +139,14 @@ def _operation_differences(
 
 
 def _unassigned(left: Sequence[pb.Operation], really: Mapping[str, Any]) -> pb.Operation | None:
-    """A queued operation that no worker ever got shows the client's id: it is found by digest, stage and priority."""
+    """A queued operation that no worker ever got shows the client's id: it is found by digest, cacheability, stage and priority."""
     return next(
         (
             operation
             for operation in left
             if not operation.HasField("assigned")
-            and (operation.action_digest.hash, _STAGES[operation.stage], operation.priority)
-            == (really["action_digest"].partition(":")[2], really["stage"], really["priority"])
+            and (operation.action_digest.hash, operation.cacheable, _STAGES[operation.stage], operation.priority)
+            == (really["action_digest"].partition(":")[2], really["cacheable"], really["stage"], really["priority"])
         ),
         None,
     )
