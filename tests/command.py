@@ -63,6 +63,19 @@ def _give_back(most: int) -> None:
         _held.popleft().close()
 
 
+async def connects(port: int) -> bool:
+    """Whether somebody listens on that port of loopback: connects, and leaves."""
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionResetError:
+        # Somebody had it, and has no upstream for it: that may be known before the end of the connect is.
+        return True
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
 class Settings:
     """A configuration on free ports whose upstreams are not there; `file` is the path of it."""
 

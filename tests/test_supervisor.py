@@ -10,21 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import Authority
-from tests.command import PATIENCE_S, Settings, command, finished, free_ports, is_alive
+from tests.command import PATIENCE_S, Settings, command, connects, finished, free_ports, is_alive
 
 _ROLES = ("tap", "observe", "serve")
-
-
-async def connects(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except ConnectionResetError:
-        # Somebody had it, and has no upstream for it: that may be known before the end of the connect is.
-        return True
-    except OSError:
-        return False
-    writer.close()
-    return True
 
 
 async def gone(pid: int) -> None:

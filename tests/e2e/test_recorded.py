@@ -18,7 +18,7 @@ import pytest
 from gateway.pb import introspection_pb2 as pb
 from gateway.pb.introspection_pb2_grpc import IntrospectionStub
 from gateway.simulation import Job, Simulation, WorkerSpec
-from tests.command import PATIENCE_S, Settings, command, finished, free_ports
+from tests.command import PATIENCE_S, Settings, command, connects, finished, free_ports
 from tests.observe.recording.played import written
 from tests.observe.records import ScriptedTap
 from tests.tap.running import until
@@ -236,8 +236,7 @@ async def test_a_tap_that_is_started_again_does_not_fail_by_a_disk_that_is_away(
     async with command(*arguments) as running:
         await running.logged("tap t forwards")
         await running.logged(rf"recording: {disk}/file cannot be written: No such file or directory: it goes on when it can be")
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.close()
+        assert await connects(port)
         running.send(signal.SIGTERM)
         assert await running.ended() == 0
 
@@ -261,7 +260,6 @@ async def test_the_tap_goes_on_when_its_recording_ends(tmp_path: Path) -> None:
 
         os.kill(int(found), signal.SIGKILL)
         await running.logged(r"the recording to \S+ has ended \(exit code -9\), the tap goes on")
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.close()
+        assert await connects(port)
         running.send(signal.SIGTERM)
         assert await running.ended() == 0

@@ -24,6 +24,8 @@ _MESSAGE_BYTES = 32 * 1024
 #: Of each operation two messages of nearly the limit are recorded.
 _OPERATIONS = 300
 RECORDED_BYTES = _OPERATIONS * 2 * 30_000
+#: Far fewer than there are records of them, far more than the ring holds.
+MISSED = 1000
 #: Operations that are under way at the same time.
 _AT_ONCE = 12
 #: Seconds after which the scheduler drops what nobody follows; a gap heals so long, and ten seconds, after it.
@@ -165,6 +167,6 @@ class _Scene:
 
 
 def _has_missed(answers: Answers) -> bool:
-    """And reads again: for a moment after it went on, what it heard last is old."""
+    """Nearly all, and reads again: for a moment after it went on, what it heard last is old, and only a first gap is counted."""
     scheduler = answers.scheduler
-    return scheduler.records_missed > 0 and scheduler.health.status != pb.Health.UNHEALTHY
+    return scheduler.records_missed > MISSED and scheduler.health.status != pb.Health.UNHEALTHY

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.pb import introspection_pb2 as pb
 from tests.e2e.faults import play
-from tests.e2e.faults.gap import RECORDED_BYTES, Outcome
+from tests.e2e.faults.gap import MISSED, RECORDED_BYTES, Outcome
 
 #: Far less than what went by, far more than the ring.
 _GROWTH_KIB = 8 * 1024
@@ -28,7 +28,7 @@ def test_the_taps_memory_does_not_hold_what_nobody_reads(played: Outcome) -> Non
 
 def test_what_was_missed_is_counted_and_health_says_so(played: Outcome) -> None:
     missed = played.counted.records_missed
-    assert missed > 1000
+    assert missed > MISSED
     assert played.counted.health.status == pb.Health.DEGRADED
     assert any(reason.startswith(f"{missed} records were missed") for reason in played.counted.health.reasons)
     assert {each.kind for each in played.counted.recent_anomalies} == {"records_missed"}
