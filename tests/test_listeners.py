@@ -11,9 +11,9 @@ import pytest
 from gateway.config.load import load_config
 from gateway.errors import StartError
 from gateway.listeners import listening
-from tests.command import Settings, command
+from tests.command import Settings, command, connects
 from tests.systemd import activating
-from tests.test_supervisor import connects, livez
+from tests.test_supervisor import livez
 
 
 async def test_the_gateway_answers_on_what_systemd_opened_also_after_a_role_was_killed(tmp_path: Path) -> None:
