@@ -73,8 +73,7 @@ class TapTls:
         ends: Ends = (None, None)
         try:
             ends = (await self._accepted(client, peer), None)
-            spoken = ends[0].protocol if ends[0] else None
-            return ends[0], await self._dialled(upstream, spoken, answered, refused)
+            return ends[0], await self._dialled(upstream, _asked(ends[0]), answered, refused)
         except BaseException as error:
             upstream.close()
             if isinstance(error, HandshakeError) and error.is_upstream:
@@ -98,7 +97,7 @@ class TapTls:
         return end
 
     async def _dialled(
-        self, sock: socket.socket, spoken: str | None, answered: Callable[[], None], refused: Callable[[str], None]
+        self, sock: socket.socket, asked: Sequence[str], answered: Callable[[], None], refused: Callable[[str], None]
     ) -> Encryption | None:
         if self._upstream is None:
             return None
@@ -112,7 +111,7 @@ class TapTls:
 
         context = self._upstream.context
         # A connection takes them over when it is made, in the next line: each its own.
-        context.set_alpn_protocols(_PROTOCOLS if spoken is None else [spoken])
+        context.set_alpn_protocols(asked)
         end = Encryption(context, self._upstream.server_name(address.host), answered, failed)
         try:
             await self._shake(end, sock)
@@ -144,6 +143,17 @@ class TapTls:
         _log.warning("tap %s: %s: %s", self._tap.name, *what)
         if len(self._complaints) == _COMPLAINTS_MAX:
             _log.warning("tap %s: no more of such are told for a day", self._tap.name)
+
+
+def _asked(client: Encryption | None) -> Sequence[str]:
+    """What upstream is offered (ALPN).
+
+    NativeLink knows h2 alone, and refuses who offers something else (RFC 7301, 3.2), also on the listener of its admin API; from
+    who offers nothing it takes either. Of a client without TLS nothing is known yet.
+    """
+    if client is None:
+        return _PROTOCOLS
+    return ["h2"] if client.protocol == "h2" else []
 
 
 def certificates(taps: Sequence[Tap]) -> dict[str, TapTls]:

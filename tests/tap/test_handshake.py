@@ -74,10 +74,10 @@ async def test_both_sides_see_the_gateways_certificates(tmp_path: Path, mutual: 
 
 @pytest.mark.parametrize(
     ("offered", "agreed", "asked"),
-    [(["h2"], "h2", "h2"), (["http/1.1"], "http/1.1", "http/1.1"), (["http/1.1", "h2"], "h2", "h2"), ([], None, "h2")],
+    [(["h2"], "h2", "h2"), (["http/1.1"], "http/1.1", None), (["http/1.1", "h2"], "h2", "h2"), ([], None, None)],
 )
-async def test_upstream_is_asked_for_what_the_client_speaks(
-    tmp_path: Path, offered: list[str], agreed: str | None, asked: str
+async def test_upstream_is_asked_for_h2_where_the_client_speaks_it_and_for_nothing_else_which_nativelink_would_refuse(
+    tmp_path: Path, offered: list[str], agreed: str | None, asked: str | None
 ) -> None:
     wiring = Wiring(tmp_path, client=True, upstream=True)
     assert wiring.client_context is not None

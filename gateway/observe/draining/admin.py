@@ -50,7 +50,7 @@ class AdminService:
         self._scheduler = config.scheduler_name
         self._path = config.admin.path
         tls = config.admin.tls
-        self._context = DialContext(tls, "gateway.admin.tls", alpn=("http/1.1",)) if tls is not None else None
+        self._context = DialContext(tls, "gateway.admin.tls") if tls is not None else None
         self._threads = ThreadPoolExecutor(CALLS_MAX, "admin")
         #: Calls, by result.
         self.counts: Counter[str] = Counter(dict.fromkeys(RESULTS, 0))

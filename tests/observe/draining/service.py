@@ -19,6 +19,8 @@ class Service:
         self.answer = answer("200 OK", "Draining worker w")
         #: Request lines, in order.
         self.asked: list[str] = []
+        #: What each of them offered to speak in TLS (ALPN), the one that was chosen.
+        self.protocols: list[str | None] = []
         #: Until it is set nobody is answered.
         self.open = asyncio.Event()
         self.open.set()
@@ -38,6 +40,8 @@ class Service:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             self.asked.append(head.partition(b"\r\n")[0].decode())
+            if (tls := writer.get_extra_info("ssl_object")) is not None:
+                self.protocols.append(tls.selected_alpn_protocol())
             await self.open.wait()
             writer.write(self.answer)
             await writer.drain()

@@ -90,9 +90,12 @@ async def test_tls_is_spoken_where_it_says_so(tmp_path: Path) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(authority.file))
     context.load_cert_chain(nativelink.cert_file, nativelink.key_file)
     context.verify_mode = ssl.CERT_REQUIRED
+    context.set_alpn_protocols(["h2", "http/1.1"])
     async with serving(context) as service:
         with calling(Admin(tls=gateway.dial(authority.file, "nativelink.test"))) as calls:
             assert (await calls.set_drain(service.endpoint, "w", is_draining=True)).word == "ok"
+            # NativeLink has h2 alone, and refuses who offers other protocols; who offers none may speak HTTP/1.1.
+            assert service.protocols == [None]
         with calling(Admin(tls=gateway.dial(authority.file))) as calls:
             refused = await calls.set_drain(service.endpoint, "w", is_draining=True)
             assert (refused.word, "certificate" in refused.text) == ("unreachable", True)
