@@ -1,7 +1,7 @@
 """The tapped calls of one connection: their headers, pieces of DATA and ends in, records out.
 
 Which methods are tapped, and what is taken out of their messages, is the table METHODS. Untapped streams never get here, except
-for their headers.
+for their headers: all that an admin call needs, which over TLS is one of HTTP/2 (curl's own choice).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 from gateway.tap import headers, records
 from gateway.tap.bounds import Budget, Holding, UnreadableError
 from gateway.tap.grpc import PREFIX, MessageReader
+from gateway.tap.http1 import ADMIN
 from gateway.tap.inflate import InflateError, TooLargeError, UnknownEncodingError, inflate
 from gateway.tap.records import TO_CLIENT, TO_SERVER, Recorder, Totals
 from gateway.tap.redact import EXECUTE_RESULT, OPERATION, UPDATE_FOR_SCHEDULER, Plan, TooManyFieldsError, redact
@@ -28,6 +29,9 @@ _COALESCE_NS = 1_000_000_000
 MAX_OPEN_CALLS = 200_000
 #: Longer header values are cut: no method needs them, and the state of an open call keeps them.
 MAX_VALUE_BYTES = 16 * 1024
+#: Admin calls of one connection that may wait for their answers, and what their paths may have; others are not read.
+MAX_ADMIN_CALLS = 16
+MAX_ADMIN_BYTES = 4 * 1024
 #: What looking at an open call, a message of no bytes, or a byte of a message that may be a field costs in bytes of messages.
 _CALL_WORK = 64
 _MESSAGE_WORK = 256
@@ -133,7 +137,7 @@ class Shared:
 class Calls:
     """The tapped calls of one connection."""
 
-    __slots__ = ("_connection", "_holding", "_recorder", "_shared", "_totals", "open", "worked")
+    __slots__ = ("_admin", "_connection", "_holding", "_recorder", "_shared", "_totals", "open", "worked")
 
     def __init__(self, connection: int, shared: Shared, totals: Totals, holding: Holding) -> None:
         self._connection = connection
@@ -143,6 +147,8 @@ class Calls:
         self._totals = totals
         #: By stream id. Who steps over DATA looks here.
         self.open: dict[int, Call] = {}
+        #: Paths of admin calls that were not answered yet, by stream id.
+        self._admin: dict[int, bytes] = {}
         #: Bytes of messages and of headers read so far, inflated: a measure of work done.
         self.worked = 0
 
@@ -150,8 +156,14 @@ class Calls:
         """A header block ended: a request, the beginning of an answer, or trailers."""
         call = self.open.get(stream)
         if call is None:
-            if direction == TO_SERVER and fields.get(headers.PATH) in METHODS:
+            path = fields.get(headers.PATH, b"")
+            if direction == TO_CLIENT:
+                if stream in self._admin:
+                    self._admin_answered(now, stream, fields)
+            elif path in METHODS:
                 self._begin(now, stream, fields)
+            elif ADMIN in path and fields.get(headers.METHOD) == b"POST":
+                self._admin_asked(stream, path)
             return
         encoding = fields.get(headers.GRPC_ENCODING)
         if encoding is not None:
@@ -196,6 +208,8 @@ class Calls:
 
     def reset(self, now: int, stream: int, direction: int, code: int) -> None:
         """RST_STREAM."""
+        if stream in self._admin:
+            self._holding.give(len(self._admin.pop(stream)))
         call = self.open.get(stream)
         if call is not None:
             self._close(now, call, records.stream_closed(None, "", code, direction))
@@ -213,8 +227,25 @@ class Calls:
 
     def forget(self) -> None:
         """The connection is not read any further, and its holding given back. Its calls stay open until it ends."""
+        self._admin.clear()
         for call in self.open.values():
             call.readers = [None, None, None]
+
+    def _admin_asked(self, stream: int, path: bytes) -> None:
+        if stream not in self._admin and len(self._admin) < MAX_ADMIN_CALLS and len(path) <= MAX_ADMIN_BYTES:
+            self._holding.take(len(path))
+            self._admin[stream] = path
+
+    def _admin_answered(self, now: int, stream: int, fields: dict[bytes, bytes]) -> None:
+        status = fields.get(headers.STATUS, b"")
+        if status.startswith(b"1"):
+            return  # the answer itself is still to come
+        path = self._admin.pop(stream)
+        self._holding.give(len(path))
+        if len(status) == 3 and status.isdigit():
+            request = "POST " + path.decode("utf-8", "replace")
+            body = records.admin_call(request, int(status), is_grpc=headers.GRPC_STATUS in fields)
+            self._recorder.record(now, self._connection, 0, records.ADMIN_CALL, body)
 
     def _begin(self, now: int, stream: int, fields: dict[bytes, bytes]) -> None:
         if self._shared.open_calls >= MAX_OPEN_CALLS:

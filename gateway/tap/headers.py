@@ -14,6 +14,7 @@ from hpack.table import HeaderTable
 from gateway.tap.huffman import HuffmanError
 from gateway.tap.huffman import decode as decode_huffman
 
+METHOD = b":method"
 PATH = b":path"
 STATUS = b":status"
 USER_AGENT = b"user-agent"
@@ -21,7 +22,7 @@ GRPC_ENCODING = b"grpc-encoding"
 GRPC_STATUS = b"grpc-status"
 GRPC_MESSAGE = b"grpc-message"
 REQUEST_METADATA = b"build.bazel.remote.execution.v2.requestmetadata-bin"
-WANTED = frozenset({PATH, STATUS, USER_AGENT, GRPC_ENCODING, GRPC_STATUS, GRPC_MESSAGE, REQUEST_METADATA})
+WANTED = frozenset({METHOD, PATH, STATUS, USER_AGENT, GRPC_ENCODING, GRPC_STATUS, GRPC_MESSAGE, REQUEST_METADATA})
 
 #: SETTINGS_HEADER_TABLE_SIZE until something else is said (RFC 9113 6.5.2).
 DEFAULT_TABLE_BYTES = 4096

@@ -10,8 +10,8 @@ import re
 from collections import deque
 from dataclasses import dataclass
 
-#: What NativeLink's admin service answers to (nativelink-facts 1).
-_ADMIN = b"/set_drain_worker/"
+#: What NativeLink's admin service answers to (nativelink-facts 1), over HTTP/2 too.
+ADMIN = b"/set_drain_worker/"
 #: A longer head is none of the admin's.
 _MAX_HEAD_BYTES = 16 * 1024
 #: What a line of a head costs in memory besides its bytes.
@@ -233,7 +233,7 @@ class Http1:
             if status < 200:
                 continue  # the answer itself is still to come
             request = self._answered()
-            if request.method == b"POST" and _ADMIN in request.target:
+            if request.method == b"POST" and ADMIN in request.target:
                 target = request.target.decode("utf-8", "replace")
                 found.append(Answered(f"{request.method.decode()} {target}", status, _is_grpc(head)))
             has_body = request.method != b"HEAD" and status not in {204, 304}

@@ -82,6 +82,53 @@ def test_interim_headers_and_client_trailers_end_nothing() -> None:
     assert kinds(wire.take()) == ["stream_opened", "message"]
 
 
+def _reset(stream: int) -> bytes:
+    return frames.frame(frames.RST_STREAM, 0, stream, bytes(4))
+
+
+_DRAIN = "/admin/scheduler/MAIN/set_drain_worker/w/1"
+
+
+def test_admin_calls_over_http2_are_read_by_their_headers() -> None:
+    wire, client, server = Wire(), Peer(), Peer()
+    wire.client(client.request(1, _DRAIN, end=True) + client.request(3, _DRAIN.replace("w/1", "v/0")) + frames.data(3, b"body"))
+    wire.server(server.headers(3, [(":status", "103")]) + server.headers(3, [(":status", "500"), ("content-length", "2")]))
+    wire.server(frames.data(3, b"no", END_STREAM) + server.headers(1, [(":status", "200")], end=True))
+    assert wire.said() == [
+        {"admin_call": {"request": "POST /admin/scheduler/MAIN/set_drain_worker/v/0", "status": 500}},
+        {"admin_call": {"request": f"POST {_DRAIN}", "status": 200}},
+    ]
+
+
+def test_an_admin_call_over_http2_that_grpc_answers_is_recorded_as_such() -> None:
+    wire, client, server = Wire(), Peer(), Peer()
+    wire.client(client.request(1, _DRAIN, end=True))
+    wire.server(server.headers(1, [(":status", "200"), ("content-type", "application/grpc"), ("grpc-status", "12")], end=True))
+    assert wire.said() == [{"admin_call": {"request": f"POST {_DRAIN}", "status": 200, "is_grpc": True}}]
+
+
+def test_what_is_no_admin_call_or_was_not_answered_is_none() -> None:
+    wire, client, server = Wire(), Peer(), Peer()
+    wire.client(client.headers(1, [(":method", "GET"), (":path", _DRAIN)], end=True) + client.request(3, "/admin", end=True))
+    wire.client(client.request(5, _DRAIN) + _reset(5) + client.request(7, _DRAIN) + client.request(9, _DRAIN))
+    for stream in (1, 3, 5):
+        wire.server(server.headers(stream, [(":status", "200")], end=True))
+    wire.server(_reset(7) + server.headers(9, [(":status", "?")], end=True))
+    assert wire.said() == []
+    assert wire.decoder._holding.bytes == 0
+
+
+def test_of_admin_calls_that_wait_for_their_answers_some_are_kept() -> None:
+    wire, client, server = Wire(), Peer(), Peer()
+    wire.client(client.request(1, _DRAIN + "x" * module.MAX_ADMIN_BYTES))
+    streams = range(3, 3 + 2 * (module.MAX_ADMIN_CALLS + 1), 2)
+    for stream in streams:
+        wire.client(client.request(stream, _DRAIN))
+    for stream in (1, *streams):
+        wire.server(server.headers(stream, [(":status", "200")], end=True))
+    assert kinds(wire.take()) == ["admin_call"] * module.MAX_ADMIN_CALLS
+
+
 def test_compressed_messages_are_inflated_with_the_directions_encoding() -> None:
     wire, client, server = Wire(), Peer(), Peer()
     wire.client(client.request(1, EXECUTE, ("grpc-encoding", "gzip")) + frames.data(1, grpc(gzip.compress(b"up"), 1)))
