@@ -140,6 +140,10 @@ class Followers:
         stream = self._streams.get(stream_id)
         return "" if stream is None else stream.half.name if stream.half is not None else stream.waits_for
 
+    def waits_unnamed(self, since: int) -> bool:
+        """Whether a stream of before `since` is open, and it is not known which operation it is about."""
+        return any(stream.half is None and stream.opened_at <= since for stream in self._streams.values())
+
     # --- abandonment --------------------------------------------------------------------------------------------------
 
     def abandon(self, row: Row) -> bool:

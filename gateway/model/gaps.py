@@ -128,6 +128,7 @@ class Gaps:
             elif self._may_run_unseen(since):
                 self._look_again(now + _SWEEP_NS, Due.HEALED)
             else:
+                self._give_up_unasked(run, since)
                 del self._open[run]
 
     # --- inside -------------------------------------------------------------------------------------------------------
@@ -146,6 +147,24 @@ class Gaps:
         return any(
             row.stage is Stage.EXECUTING and row.work is Work.NONE and row.load_at <= since for row in register.operations.values()
         )
+
+    def _give_up_unasked(self, run: str, since: int) -> None:
+        """What a worker got before the gap, and no client was ever seen to ask for: who asked was told within the gap, and is gone.
+
+        Whoever follows it has an open stream, which was confirmed; what nobody follows was killed since, and reported. Where
+        clients go past the taps it may run on, and is not shown until it is reported.
+        """
+        register = self._register
+        if not register.settings.sees_clients or self._followers.waits_unnamed(since):
+            return
+        for worker in self._of_run(run):
+            for operation_id in list(worker.running):
+                row = register.by_operation_id.get(operation_id)
+                if row is not None and row.is_doubtful and not row.clients and row.is_held_by(worker.id):
+                    row.is_abandoned = True
+                    self._workforce.release_doubtful(row, counts=False)
+                    if row.work is not Work.RUNNING:
+                        register.drop(row, "abandoned")
 
     def _heals_at(self, since: int) -> int:
         return since + self._register.settings.client_action_timeout_s * NS_PER_S + _SWEEP_NS

@@ -169,6 +169,37 @@ def test_a_gap_stays_open_while_something_runs_of_which_no_worker_is_known(scene
     assert not is_partial(scene)
 
 
+@pytest.mark.parametrize("asked", [True, False])
+def test_what_nobody_was_seen_to_ask_for_is_given_up_when_a_gap_heals(asked: bool) -> None:
+    scene = Scene(client_action_timeout_s=60, worker_timeout_s=5)
+    scene.connect()
+    if asked:
+        scene.request(1, key())
+    scene.assign("op1", key(), queued_at=7)
+    # The client is told, and leaves, within the gap; so the worker reports.
+    scene.miss()
+    scene.confirm(WORKER)
+    scene.assign("op2", key("another"), queued_at=8)
+    scene.wait(69)
+    assert (is_partial(scene), list(scene.worker().running)) == (True, ["op1", "op2"])
+    scene.wait(1)
+    assert (is_partial(scene), list(scene.worker().running), scene.stages) == (False, ["op2"], ["Executing"])
+    # One that a client past the taps had followed all the time is reported at last, and contradicts nothing.
+    scene.report("op1")
+    assert scene.anomaly_kinds() == ["records_missed"]
+
+
+def test_what_somebody_may_follow_whose_answers_were_not_seen_runs_on() -> None:
+    scene = Scene(client_action_timeout_s=60, worker_timeout_s=5)
+    scene.connect()
+    scene.request(1, key())
+    scene.assign("op1", key(), queued_at=7)
+    scene.miss()
+    scene.confirm(stream(1), WORKER)
+    scene.wait(100)
+    assert (is_partial(scene), list(scene.worker().running)) == (False, ["op1"])
+
+
 def test_a_second_gap_heals_in_its_own_time(scene: Scene) -> None:
     scene.miss()
     scene.confirm(stream(1), WORKER)
