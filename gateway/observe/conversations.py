@@ -36,7 +36,7 @@ from gateway.pb import tap_pb2
 from gateway.words import shared
 
 #: `services.admin.path` of NativeLink's configuration comes before it (nativelink-facts 1 and 7).
-_SET_DRAIN: Final = re.compile(r"^POST \S*/scheduler/([^/\s]+)/set_drain_worker/([^/\s]+)/([01])$")
+_SET_DRAIN: Final = re.compile(r"^POST \S*/scheduler/([^/\s]+)/set_drain_worker/([^/\s]+)/([01])(?:\?\S*)?$")
 
 #: A connection that was opened after the last refusal and is still open after this long has reached upstream: longer than a dial
 #: may take.

@@ -66,6 +66,7 @@ def test_streams_of_another_scheduler_are_not_confirmed_to_the_model() -> None:
         ("POST /admin/scheduler/MAIN_SCHEDULER/set_drain_worker/w-1/1", 200, [("w-1", True)]),
         ("POST /admin/scheduler/MAIN_SCHEDULER/set_drain_worker/w-1/0", 204, [("w-1", False)]),
         ("POST /deep/path/scheduler/MAIN%5FSCHEDULER/set_drain_worker/w%2D1/1", 200, [("w-1", True)]),
+        ("POST /admin/scheduler/MAIN_SCHEDULER/set_drain_worker/w-1/1?by=me", 200, [("w-1", True)]),
         ("POST /admin/scheduler/MAIN_SCHEDULER/set_drain_worker/w-1/1", 500, []),
         ("POST /admin/scheduler/MAIN_SCHEDULER/set_drain_worker/w-1/2", 200, []),
         ("GET /admin/scheduler/MAIN_SCHEDULER/set_drain_worker/w-1/1", 200, []),

@@ -36,7 +36,7 @@ _PORT = re.compile(r"[0-9]{1,5}")
 #: As the tap makes them.
 _RUN = re.compile(r"[0-9a-f]{32}")
 #: As `gateway.observe.conversations` reads it.
-_SET_DRAIN = re.compile(r"POST (\S*)/scheduler/([^/\s]+)/set_drain_worker/([^/\s]+)/([01])")
+_SET_DRAIN = re.compile(r"POST (\S*)/scheduler/([^/\s]+)/set_drain_worker/([^/\s]+)/([01])(?:\?\S*)?")
 _VERBS = frozenset({"GET", "POST", "PUT", "DELETE", "HEAD"})
 #: Of hashes in hexadecimal digits: the length tells a digest's function, and shorter ones could not stay different.
 _HASH_DIGITS = range(32, 2 * hashlib.blake2b.MAX_DIGEST_SIZE + 1, 2)

@@ -133,6 +133,7 @@ def test_admin_calls_name_the_same_workers_and_schedulers() -> None:
     worker = redaction.hash("linux 1")
     request = redacted_request("POST /admin/scheduler/MAIN_SCHEDULER/set_drain_worker/linux%201/1", redaction)
     assert request == f"POST /admin/scheduler/MAIN_SCHEDULER/set_drain_worker/{worker}/1"
+    assert redacted_request("POST /admin/scheduler/MAIN_SCHEDULER/set_drain_worker/linux%201/1?by=me", redaction) == request
     assert redaction.schedulers == {}
     request = redacted_request("POST /my/own/scheduler/OURS/set_drain_worker/admin/0", redaction)
     name = redaction.hash("OURS")
