@@ -155,7 +155,7 @@ class Gaps:
         clients go past the taps it may run on, and is not shown until it is reported.
         """
         register = self._register
-        if not register.settings.sees_clients or self._followers.waits_unnamed(since):
+        if self._followers.waits_unnamed(since):
             return
         for worker in self._of_run(run):
             for operation_id in list(worker.running):

@@ -200,6 +200,35 @@ def test_what_somebody_may_follow_whose_answers_were_not_seen_runs_on() -> None:
     assert (is_partial(scene), list(scene.worker().running)) == (False, ["op1"])
 
 
+def test_what_somebody_follows_runs_on_when_a_gap_heals(scene: Scene) -> None:
+    scene.miss()
+    scene.confirm(stream(1), WORKER)
+    scene.wait(100)
+    assert (is_partial(scene), list(scene.worker().running), scene.stages) == (False, ["op1"], ["Executing"])
+
+
+def test_who_asks_after_a_gap_says_nothing_of_what_was_before() -> None:
+    scene = Scene(client_action_timeout_s=60, worker_timeout_s=5)
+    scene.connect()
+    scene.assign("op1", key(), queued_at=7)
+    scene.miss()
+    scene.confirm(WORKER)
+    scene.wait(1)
+    scene.request(1, key())
+    scene.wait(69)
+    assert (is_partial(scene), list(scene.worker().running)) == (False, [])
+
+
+def test_where_clients_are_not_seen_nothing_is_given_up_for_want_of_them() -> None:
+    scene = Scene(sees_clients=False, client_action_timeout_s=60, worker_timeout_s=5)
+    scene.connect()
+    scene.assign("op1", key(), queued_at=7)
+    scene.miss()
+    scene.confirm(WORKER)
+    scene.wait(100)
+    assert list(scene.worker().running) == ["op1"]
+
+
 def test_a_second_gap_heals_in_its_own_time(scene: Scene) -> None:
     scene.miss()
     scene.confirm(stream(1), WORKER)

@@ -118,6 +118,13 @@ def test_what_is_no_admin_call_or_was_not_answered_is_none() -> None:
     assert wire.decoder._holding.bytes == 0
 
 
+def test_nothing_is_kept_of_admin_calls_on_a_connection_that_is_read_no_further() -> None:
+    wire, client = Wire(), Peer()
+    wire.client(client.request(1, _DRAIN) + frames.frame(frames.HEADERS, frames.END_HEADERS, 3, b"\x80"))
+    assert not wire.decoder.reads
+    assert wire.decoder._calls._admin == {}
+
+
 def test_of_admin_calls_that_wait_for_their_answers_some_are_kept() -> None:
     wire, client, server = Wire(), Peer(), Peer()
     wire.client(client.request(1, _DRAIN + "x" * module.MAX_ADMIN_BYTES))
