@@ -162,7 +162,7 @@ class Calls:
                     self._admin_answered(now, stream, fields)
             elif path in METHODS:
                 self._begin(now, stream, fields)
-            elif ADMIN in path and fields.get(headers.METHOD) == b"POST":
+            elif len(path) <= MAX_ADMIN_BYTES and ADMIN in path and fields.get(headers.METHOD) == b"POST":
                 self._admin_asked(stream, path)
             return
         encoding = fields.get(headers.GRPC_ENCODING)
@@ -232,7 +232,7 @@ class Calls:
             call.readers = [None, None, None]
 
     def _admin_asked(self, stream: int, path: bytes) -> None:
-        if stream not in self._admin and len(self._admin) < MAX_ADMIN_CALLS and len(path) <= MAX_ADMIN_BYTES:
+        if stream not in self._admin and len(self._admin) < MAX_ADMIN_CALLS:
             self._holding.take(len(path))
             self._admin[stream] = path
 
@@ -245,6 +245,8 @@ class Calls:
         if len(status) == 3 and status.isdigit():
             request = "POST " + path.decode("utf-8", "replace")
             body = records.admin_call(request, int(status), is_grpc=headers.GRPC_STATUS in fields)
+            # As of a tapped call, see _begin.
+            self.worked += len(body)
             self._recorder.record(now, self._connection, 0, records.ADMIN_CALL, body)
 
     def _begin(self, now: int, stream: int, fields: dict[bytes, bytes]) -> None:

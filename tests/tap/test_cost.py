@@ -147,6 +147,13 @@ def _references_to_a_long_value(size: int) -> Said:
     return [(TO_SERVER, first), *_cut(b"".join(client.request(n, EXECUTE, long) for n in range(3, size // 8, 2)), 65_536)]
 
 
+def _admin_calls_with_a_long_path(size: int) -> Said:
+    client, server = Peer(), Peer()
+    for stream in range(1, size // 20, 2):
+        yield TO_SERVER, client.request(stream, "/set_drain_worker/" + "x" * 3800)
+        yield TO_CLIENT, server.headers(stream, [(":status", "200")], end=True)
+
+
 def _empty_data(size: int) -> Said:
     client = Peer()
     return _cut(client.request(1, EXECUTE) + (frame(DATA, 0, 1) + frame(DATA, 0, 5)) * (size // 18), 65_536)
@@ -195,6 +202,7 @@ def _padding(size: int) -> Said:
     "said",
     [
         _acknowledged_settings,
+        _admin_calls_with_a_long_path,
         _empty_continuations,
         _empty_data,
         _goaways_with_many_calls,
