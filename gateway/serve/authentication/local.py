@@ -31,7 +31,7 @@ def is_local(request: web.BaseRequest) -> bool:
     hosts = request.headers.getall(HOST, ())
     if len(hosts) != 1 or not is_local_host(_named(request.raw_path) or hosts[0]):
         return False
-    return not any(_is_forwarding(name) for name in request.headers)
+    return not any(map(_is_forwarding, request.headers))
 
 
 def has_foreign_host(request: web.BaseRequest) -> bool:
