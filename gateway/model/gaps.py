@@ -163,8 +163,6 @@ class Gaps:
                 if row is not None and row.is_doubtful and not row.clients and row.is_held_by(worker.id):
                     row.is_abandoned = True
                     self._workforce.release_doubtful(row, counts=False)
-                    if row.work is not Work.RUNNING:
-                        register.drop(row, "abandoned")
 
     def _heals_at(self, since: int) -> int:
         return since + self._register.settings.client_action_timeout_s * NS_PER_S + _SWEEP_NS

@@ -76,7 +76,7 @@ class StatusJson(msgspec.Struct, frozen=True, gc=False):
     queued_operations: Annotated[int | None, says("In stage Queued.")]
     executing_operations: Annotated[int | None, says("In stage Executing.")]
     completed_operations: Annotated[int | None, says("In stage Completed; they are kept for a while.")]
-    uptime_seconds: Annotated[int | None, says("Since the scheduler was first observed or last seen to restart; null: it was not.")]
+    uptime_seconds: Annotated[int | None, says("Since the scheduler was first observed or last seen to come up; null: it was not.")]
 
 
 class WorkerCountsJson(msgspec.Struct, frozen=True, gc=False):
@@ -102,7 +102,7 @@ class MetricsJson(msgspec.Struct, frozen=True, gc=False):
 
     workers: Annotated[WorkerCountsJson, says("By what they are.")]
     operations: Annotated[OperationCountsJson, says("By stage.")]
-    uptime_seconds: Annotated[int | None, says("Since the scheduler was first observed or last seen to restart; null: it was not.")]
+    uptime_seconds: Annotated[int | None, says("Since the scheduler was first observed or last seen to come up; null: it was not.")]
 
 
 class HealthJson(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
